@@ -1,0 +1,1 @@
+"""The command `density` and the pytest plugin: parse, call one room, print, exit code. No logic of its own."""

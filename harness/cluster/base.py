@@ -1,0 +1,89 @@
+"""What the orchestrator needs of a cluster: an API to act through, nodes to set, and a probe to see by."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self
+
+from harness.units import Bytes
+
+Evidence = Literal["real", "kernel", "predicted"]
+Undo = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRequest:
+    """A node a scenario asks for: its name there, its size, a KubeletConfiguration fragment."""
+
+    name: str
+    memory: Bytes | None
+    kubelet: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeHandle:
+    """The cluster's node that plays a scenario's node."""
+
+    name: str
+    """Scenario's name."""
+    kube_name: str
+    """`metadata.name` in the API."""
+    memory: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One thing the node probe saw; becomes a `sample` or `kernel` record unchanged.
+
+    stream `sample`: fields source, node, subject, data. stream `kernel`: the fields of records.Kernel.
+    """
+
+    stream: Literal["sample", "kernel", "note"]
+    fields: Mapping[str, Any]
+
+
+class Cluster(Protocol):
+    """A cluster under test. `async with` brings it up and takes everything it changed back down."""
+
+    kind: Literal["local", "kind", "kubeconfig", "model"]
+    evidence: Evidence
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    @property
+    def kubeconfig(self) -> Mapping[str, Any]:
+        """A kubeconfig document (as `kubectl` would read it) for the API."""
+        ...
+
+    @property
+    def qualifiers(self) -> Mapping[str, str]:
+        """Badge of evidence."""
+        ...
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """`kubernetes`, `kubevirt`, `kubevirtColumn`."""
+        ...
+
+    def capabilities(self) -> Mapping[str, str]:
+        """Capability → `yes` or why not."""
+        ...
+
+    async def prepare_nodes(self, nodes: tuple[NodeRequest, ...]) -> tuple[NodeHandle, ...]:
+        """Make or set the nodes. Raises ClusterError (exit 3) or NotObservable with the reason."""
+        ...
+
+    async def configure_kubevirt(self, configuration: Mapping[str, Any]) -> None:
+        """Patch the KubeVirt CR's spec.configuration; restored on exit."""
+        ...
+
+    def probe(self, nodes: tuple[NodeHandle, ...]) -> AsyncIterator[Reading]:
+        """Yield readings (cgroup at ≤ 0.5 s, meminfo, KSM, swap, OOM reports) until closed. At least 1/s per VMI."""
+        ...
+
+    def guest_settings(self, *, nonce: str, deaf: bool) -> Mapping[str, Any]:
+        """A merge patch for a VMI manifest that hands nonce and deafness to the agent on this kind of cluster."""
+        ...

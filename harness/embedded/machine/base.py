@@ -1,0 +1,220 @@
+"""The contract between our kubelet and the machine under it. No Kubernetes objects cross this line.
+
+Times are `asyncio` loop times unless said otherwise. `Undo` is called, and has returned, before any change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+from harness.units import Bytes, Seconds
+
+Undo = Callable[[Mapping[str, Any]], None]
+"""Makes one undo entry durable: `{"op": "rmdir-cgroup"|"write"|"kill"|"rmtree"|"swapoff", …}`. See run/undo.py."""
+
+Accounting = Literal["v1", "v2", "pss"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What one subject (node, kubepods, pod) uses now. `working_set = usage - inactive_file`, floor 0."""
+
+    usage: Bytes
+    working_set: Bytes
+    inactive_file: Bytes = Bytes(0)
+    rss: Bytes | None = None
+    limit: Bytes | None = None
+    swap: Bytes | None = None
+    failcnt: int | None = None
+    oom_kill: int | None = None
+    accounting: Accounting = "v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OomKill:
+    """One OOM kill as the kernel reported it. `domain` is where the limit was hit."""
+
+    pid: int
+    process: str
+    domain: Literal["container", "pod", "kubepods", "node", "global"]
+    node: str = ""
+    pod_uid: str = ""
+    container: str = ""
+    oom_score_adj: int | None = None
+    oom_memcg: str = ""
+    task_memcg: str = ""
+    rss: Bytes | None = None
+    source: Literal["kmsg", "memory.events", "oom_control"] = "kmsg"
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestExit:
+    """How a QEMU ended. A guest panic exits 0 too: read the console before calling it a shutdown."""
+
+    code: int | None
+    signal: int | None
+    oom: OomKill | None
+    at: Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestShape:
+    """One QEMU, as far as memory is concerned."""
+
+    name: str
+    memory: Bytes
+    vcpus: int = 1
+    graphics: bool = True
+    free_page_reporting: bool = True
+    mem_merge: bool = True
+    nonce: str = ""
+    deaf: bool = False
+    kernel_args: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodShape:
+    """A pod's cgroups: its QoS parent, its own limit (None: none) and its containers' limits and oom_score_adj."""
+
+    uid: str
+    name: str
+    qos: Literal["Guaranteed", "Burstable", "BestEffort"]
+    limit: Bytes | None
+    containers: Mapping[str, ContainerShape] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerShape:
+    """A container's cgroup. `oom_score_adj` is written as far as the machine permits and read back."""
+
+    limit: Bytes | None
+    oom_score_adj: int
+
+
+class Console(Protocol):
+    """A guest's serial console: everything it ever wrote is kept; several readers may read it."""
+
+    def read(self, *, from_start: bool = False) -> AsyncIterator[bytes]:
+        """Yield chunks as they come until the guest is gone."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes to the guest. Raises ConsoleClosed when it is gone."""
+        ...
+
+    def history(self) -> bytes:
+        """Everything written so far (bounded to the newest 4 MiB)."""
+        ...
+
+
+class Guest(Protocol):
+    """A running (or ended) QEMU."""
+
+    name: str
+    pid: int
+    console: Console
+    oom_score_adj: int | None
+    """As read back from the kernel; None where it could not be written."""
+
+    async def power_button(self) -> None:
+        """Press the ACPI power button (QMP system_powerdown)."""
+        ...
+
+    def terminate(self) -> None:
+        """SIGTERM to QEMU."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL to QEMU."""
+        ...
+
+    async def wait(self) -> GuestExit:
+        """Return once the process is gone and reaped. Any number of waiters."""
+        ...
+
+    def process_memory(self) -> Mapping[str, int]:
+        """`{"pid", "rss", "pss"}` in bytes; {} when gone."""
+        ...
+
+
+class Pod(Protocol):
+    """A pod's sandbox: cgroups and the guests in them."""
+
+    uid: str
+
+    def memory(self) -> Memory:
+        """Read now."""
+        ...
+
+    async def start_guest(self, container: str, shape: GuestShape) -> Guest:
+        """Start QEMU inside the container's cgroup. Raises MachineError."""
+        ...
+
+    async def remove(self) -> None:
+        """Kill what is left and remove the cgroups. Idempotent."""
+        ...
+
+
+class Node(Protocol):
+    """A node of a chosen size."""
+
+    name: str
+    capacity: Bytes
+
+    def memory(self) -> Memory:
+        """The node's root row, read now: what `memory.available = capacity - working_set` is made of."""
+        ...
+
+    def kubepods_memory(self) -> Memory:
+        """The kubepods row, read now."""
+        ...
+
+    def set_kubepods_limit(self, limit: Bytes | None) -> None:
+        """Set memory.max / memory.limit_in_bytes of kubepods."""
+        ...
+
+    async def add_pod(self, shape: PodShape) -> Pod:
+        """Make the pod's cgroups. Raises MachineError."""
+        ...
+
+    async def remove(self) -> None:
+        """Remove all pods and the node's cgroup. Idempotent."""
+        ...
+
+
+class Machine(Protocol):
+    """A machine that can carry nodes. `async with` opens and closes it; closing leaves nothing behind."""
+
+    accounting: Accounting
+    accelerator: Literal["kvm", "tcg"]
+    qualifiers: Mapping[str, str]
+    """`kernel`, `qemu`, `guestKernel`, `accelerator`, `cgroup` for the badge."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    def capabilities(self) -> Mapping[str, str]:
+        """Capability name → `yes` or why not: `cgroup-write`, `cgroup-v2`, `kvm`, `ksm`, `swap`, `oom-adj-negative`, `kmsg`."""
+        ...
+
+    async def create_node(self, name: str, capacity: Bytes) -> Node:
+        """Make a node's cgroup of that size. Raises MachineError (larger than the machine, not writable, …)."""
+        ...
+
+    def oom_kills(self) -> AsyncIterator[OomKill]:
+        """Yield kills under this machine's nodes as they are reported."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestImage:
+    """Kernel and initramfs a guest boots, and the release string of the kernel."""
+
+    kernel: Path
+    initramfs: Path
+    release: str

@@ -1,0 +1,1 @@
+"""Spec + rules (+ records): preflight, `explain`, `why`. Pure: it explains and predicts, it never judges."""

@@ -1,0 +1,174 @@
+"""A scenario after loading: every quantity parsed, every reference resolved, nothing optional left ambiguous."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness.spec.expectations import Check
+from harness.units import Bytes, Seconds
+
+Pages = Literal["unique", "shared", "zero"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """A node of a chosen size with a verbatim KubeletConfiguration fragment. `memory` None: as the cluster has it."""
+
+    name: str
+    memory: Bytes | None
+    kubelet: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSpec:
+    """A named group of VMIs made from one manifest. Member names are `<fleet>` for count 1, else `<fleet>-<i>`."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    """With `set:` already applied; metadata.name is replaced by the member's name."""
+    count: int = 1
+    node: str | None = None
+    """Scenario node name the members are pinned to; None: the scheduler decides among scenario nodes."""
+    deaf: bool = False
+    """The guest ignores the ACPI power button."""
+    match: tuple[str, ...] = ()
+    """Imported recordings: names of the VMIs (or pods) that are this fleet; nothing is created."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the VMIs of this fleet."""
+        if self.match:
+            return self.match
+        return (
+            (self.name,) if self.count == 1 else tuple(f"{self.name}-{i}" for i in range(1, self.count + 1))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """Bytes, or a share (0 … 0.9) of the guest's MemAvailable at `hello`. Exactly one is set."""
+
+    bytes: Bytes | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UntilAvailable:
+    """Stop when the node's memory.available is at or below `bytes`, or threshold + `offset` (offset may be negative)."""
+
+    threshold: Literal["hard", "soft"] | None = None
+    offset: int = 0
+    bytes: Bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    """What triggers a step; all that are set must hold. `step`: name of an earlier step, or '' for the previous one."""
+
+    fleet: str | None = None
+    fleet_is: Literal["Running", "Ready"] | None = None
+    step: str | None = None
+    after: Seconds | None = None
+    stats_refreshed: bool = False
+    pressure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing guests do with memory. `verb`: grow, shrink, rewrite, touch, hold, cache, stop."""
+
+    name: str
+    when: When
+    verb: Literal["grow", "shrink", "rewrite", "touch", "hold", "cache", "stop"]
+    fleets: tuple[str, ...]
+    to: Amount | None = None
+    until: UntilAvailable | None = None
+    rate: Bytes | None = None
+    """Bytes per second and guest; None: as fast as the guest can."""
+    pages: Pages = "unique"
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """What was done but is not in a recording: reported as stated, never as observed."""
+
+    kubelet: Mapping[str, Any] = field(default_factory=dict)
+    actions: tuple[Mapping[str, Any], ...] = ()
+    kubevirt_column: str | None = None
+    window: tuple[Seconds, Seconds | None] = (Seconds(0.0), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The text a scenario was loaded from, enough to load it again elsewhere."""
+
+    path: str
+    text: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One YAML file of `suites/`, loaded, with `--set` applied."""
+
+    name: str
+    title: str
+    source: Source
+    nodes: tuple[NodeSpec, ...]
+    kubevirt: Mapping[str, Any]
+    """KubeVirt CR `spec.configuration` fragment, verbatim."""
+    kubevirt_version: str | None
+    """Version column an embedded cluster plays; None: its default."""
+    fleet: tuple[FleetSpec, ...]
+    workload: tuple[Step, ...]
+    promises: tuple[Check, ...]
+    requires: tuple[Check, ...]
+    control: Mapping[str, Any] | None
+    """`path: value` overrides of the control run; None: the scenario has none."""
+    needs: tuple[str, ...] = ()
+    budget: Seconds | None = None
+    observe: Seconds = Seconds(30.0)
+    """How long after the last workload step the window stays open at most."""
+    seed: int = 1
+    stated: Stated | None = None
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Promises, then requirements."""
+        return self.promises + self.requires
+
+    def node(self, name: str) -> NodeSpec:
+        """Return the node of that name. Raises KeyError."""
+        return next(n for n in self.nodes if n.name == name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Today:
+    """What a claim is known to be today, for some KubeVirt columns, and what that makes of the page."""
+
+    kind: str
+    args: Mapping[str, Any]
+    """Literal arguments of the expectation, without `of`/`fleet` (bound from the scenario's check)."""
+    verdict: Literal["differs", "refuted"]
+    columns: tuple[str, ...] = ("*",)
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One testable sentence (or half of one) of the documentation."""
+
+    id: str
+    quote: str
+    promise: str
+    """In words, for people; the literal expectation stands in `promise_kind` and `promise_args`."""
+    promise_kind: str | None
+    promise_args: Mapping[str, Any]
+    today: tuple[Today, ...]
+    decided_by: Literal["kubelet", "kubevirt", "kernel", "qemu", "kubernetes", "nobody"]
+    untestable: str | None = None
+    note: str = ""

@@ -1,0 +1,1 @@
+"""Guest kernel and initramfs: found, unpacked and written without installing anything on the machine."""
