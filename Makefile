@@ -1,0 +1,41 @@
+# Each target does all of its own set-up in .venv, Debian packages included when root.
+VENV    ?= .venv
+PY      := $(VENV)/bin/python
+CLUSTER ?= local
+ARGS    ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint e2e soak bench clean distclean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## .venv and what it needs
+
+$(VENV)/.ready: pyproject.toml constraints.txt tools/bootstrap
+	tools/bootstrap $(VENV)
+
+test: setup ## unit, property, HTTP and (where QEMU runs) guest tests
+	$(PY) -m pytest tests $(ARGS)
+
+lint: setup ## ruff, mypy strict, import contracts
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-cache
+
+e2e: setup ## the main job: every road scenario on real guests, one test per claim (CLUSTER=local)
+	$(PY) -m pytest suites --density-cluster=$(CLUSTER) --junitxml=junit-e2e.xml $(ARGS)
+
+soak: setup ## slow or random by nature: every scenario seen to fail, kill -9 at random points
+	$(PY) -m pytest tests -m soak $(ARGS)
+
+bench: setup ## ratios against baselines measured in the same run
+	$(PY) -m benchmarks $(ARGS)
+
+clean: ## undo what a killed harness left on this machine, remove caches of tools
+	@if [ -x $(VENV)/bin/density ]; then $(VENV)/bin/density clean; fi
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist junit-*.xml
+
+distclean: clean ## also .venv
+	rm -rf $(VENV)
