@@ -1,0 +1,128 @@
+"""What differs between KubeVirt versions, one column each.
+
+Source: `git show <tag>:…` of kubevirt/kubevirt: pkg/hypervisor/kvm/hypervisorbackend.go (v1.8+) and
+pkg/virt-controller/services/renderresources.go (v1.6, v1.7), pkg/defaults/defaults.go,
+pkg/virt-config/featuregate/{active,inactive,feature-gates}.go. `main` is d923fdb815 (2026-08-22, after v1.9.0).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from harness.rules.errors import ColumnError
+from harness.units import Bytes
+
+_MI: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """Constants (bytes) and switches of one KubeVirt version."""
+
+    name: str
+    qemu: Bytes
+    """`QemuOverhead`: 30Mi up to v1.9.0, 50Mi since c822873795."""
+    webhook_writes_request: bool
+    """The mutating webhook writes `resources.requests.memory` (v1.6); later the pod renderer alone does."""
+    beta_gates_on: bool
+    """Beta feature gates are on unless disabled (since v1.9, 6a8dfaf64c)."""
+    reserved_overhead: bool
+    """`spec.domain.memory.reservedOverhead` counts."""
+    sev_by_snp_and_es: bool
+    """SEV-SNP and SEV-ES also count 256Mi."""
+    overhead_report: bool | None
+    """VMI `status.memory.memoryOverhead` and the pod annotation: always, never, or None: by a Beta gate."""
+    fails_at_once: bool
+    """A running VMI whose domain vanishes becomes Failed at once; on main only once its launcher stopped answering."""
+
+
+COLUMNS: Final[Mapping[str, Column]] = {
+    column.name: column
+    for column in (
+        Column(
+            name="v1.6",
+            qemu=Bytes(30 * _MI),
+            webhook_writes_request=True,
+            beta_gates_on=False,
+            reserved_overhead=False,
+            sev_by_snp_and_es=False,
+            overhead_report=False,
+            fails_at_once=True,
+        ),
+        Column(
+            name="v1.7",
+            qemu=Bytes(30 * _MI),
+            webhook_writes_request=False,
+            beta_gates_on=False,
+            reserved_overhead=False,
+            sev_by_snp_and_es=True,
+            overhead_report=False,
+            fails_at_once=True,
+        ),
+        Column(
+            name="v1.8",
+            qemu=Bytes(30 * _MI),
+            webhook_writes_request=False,
+            beta_gates_on=False,
+            reserved_overhead=True,
+            sev_by_snp_and_es=True,
+            overhead_report=None,
+            fails_at_once=True,
+        ),
+        Column(
+            name="v1.9",
+            qemu=Bytes(30 * _MI),
+            webhook_writes_request=False,
+            beta_gates_on=True,
+            reserved_overhead=True,
+            sev_by_snp_and_es=True,
+            overhead_report=None,
+            fails_at_once=True,
+        ),
+        Column(
+            name="main",
+            qemu=Bytes(50 * _MI),
+            webhook_writes_request=False,
+            beta_gates_on=True,
+            reserved_overhead=True,
+            sev_by_snp_and_es=True,
+            overhead_report=True,
+            fails_at_once=False,
+        ),
+    )
+}
+DEFAULT_COLUMN: Final = "main"
+_ALIASES: Final = {"latest": "main", "v1.10": "main"}
+_VERSION: Final = re.compile(r"v?(1\.\d+)(?:[.\-+].*)?", re.ASCII)
+
+
+def column(name: str) -> Column:
+    """Return the column of a KubeVirt version (`v1.9`, `1.9.0`, `v1.9.0-local`, `main`). Raises ColumnError."""
+    key = _ALIASES.get(name, name)
+    if (match := _VERSION.fullmatch(name)) is not None:
+        key = _ALIASES.get(f"v{match[1]}", f"v{match[1]}")
+    try:
+        return COLUMNS[key]
+    except KeyError:
+        raise ColumnError(f"no KubeVirt version column {name!r}; known are {', '.join(COLUMNS)}") from None
+
+
+def gate(name: str, *, column: Column, configuration: Mapping[str, Any], beta: bool = True) -> bool:
+    """Whether a feature gate is on: explicit enable, explicit disable, Beta default (featuregate/feature-gates.go IsEnabled).
+
+    `disabledFeatureGates` counts only where Beta gates are on by default (v1.9 and later).
+    """
+    developer = configuration.get("developerConfiguration") or {}
+    if name in (developer.get("featureGates") or ()):
+        return True
+    if not column.beta_gates_on or name in (developer.get("disabledFeatureGates") or ()):
+        return False
+    return beta
+
+
+def image_volume(column: Column, configuration: Mapping[str, Any]) -> bool:
+    """Whether containerDisks are native image volumes (gate `ImageVolume`, Beta since v1.8; v1.6 and v1.7 have Alpha)."""
+    return gate("ImageVolume", column=column, configuration=configuration)
