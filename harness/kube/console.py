@@ -1,0 +1,130 @@
+"""A VMI's serial console over KubeVirt's websocket.
+
+`plain.kubevirt.io`: raw bytes in binary frames, no channel byte. One session per VMI: a newer one closes the older
+(KubeVirt pkg/virt-api/rest/console.go), so losing it is normal, and what a guest wrote meanwhile is lost: a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import aiohttp
+
+from harness.kube.backoff import Backoff
+from harness.kube.connection import Connection, describe
+from harness.kube.errors import KubeError, Unreachable, api_error
+from harness.kube.lines import LineSplitter
+from harness.kube.resources import VMIS, Resource
+from harness.kube.watch import StreamNote
+
+PROTOCOL = "plain.kubevirt.io"
+PING = 20.0
+"""Seconds between websocket pings; idle proxies cut after 30-60 s. The embedded server answers them as any would."""
+MAX_LINE = 1 << 16
+"""Bytes of one console line; beyond that it is not text and is handed out in pieces."""
+SUBRESOURCES = Resource(group="subresources.kubevirt.io", version="v1", plural=VMIS.plural, kind=VMIS.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleLine:
+    """One line a guest wrote, without line end."""
+
+    text: str
+
+
+ConsoleItem = ConsoleLine | StreamNote
+
+
+class Console:
+    """Reads lines and writes commands, across reconnects. Iterate `lines()` in one task; `send` from any other."""
+
+    def __init__(
+        self, connection: Connection, *, namespace: str, name: str, backoff: Backoff | None = None
+    ) -> None:
+        self._connection = connection
+        self._path = SUBRESOURCES.path(namespace=namespace, name=name, subresource="console")
+        self._who = f"{namespace}/{name}"
+        self._backoff = backoff or Backoff(first=0.25, most=5.0)
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._open = asyncio.Event()
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes, waiting for a session if there is none (bound it with a deadline). Raises Unreachable if it breaks."""
+        await self._open.wait()
+        socket = self._socket
+        if socket is None or socket.closed:
+            raise Unreachable(f"console of {self._who}: closed")
+        try:
+            await socket.send_bytes(data)
+        except (aiohttp.ClientError, ConnectionError, RuntimeError) as error:
+            raise Unreachable(f"console of {self._who}: {describe(error)}") from error
+
+    async def lines(self) -> AsyncGenerator[ConsoleItem]:
+        """Yield lines and notes until closed; whether the guest still lives is for others to know."""
+        had_session = False
+        refused = ""
+        while True:
+            ended = "closed"
+            try:
+                socket = await self._connect()
+            except KubeError as error:
+                # Not running yet, or no longer: say it once, then wait for it quietly.
+                if str(error) != refused:
+                    refused = str(error)
+                    yield StreamNote("reconnect", f"console of {self._who}: {error}", {"vmi": self._who})
+                await asyncio.sleep(max(self._backoff.next(), 0.25))
+                continue
+            if had_session:
+                yield StreamNote("gap", f"console of {self._who}: connected again", {"vmi": self._who})
+            had_session, refused = True, ""
+            splitter = LineSplitter(limit=MAX_LINE * 2)
+            async with socket:
+                self._socket = socket
+                self._open.set()
+                try:
+                    async for message in socket:
+                        if message.type not in {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}:
+                            continue
+                        self._backoff.reset()
+                        data = message.data.encode() if isinstance(message.data, str) else message.data
+                        for line in splitter.feed(data):
+                            yield ConsoleLine(_text(line))
+                        if len(splitter.rest) > MAX_LINE:
+                            yield ConsoleLine(_text(splitter.clear()))
+                    if socket.exception() is not None:
+                        ended = describe(socket.exception() or Exception())
+                except (aiohttp.ClientError, OSError) as error:
+                    ended = describe(error)
+                finally:
+                    self._open.clear()
+                    self._socket = None
+            if splitter.rest:
+                yield ConsoleLine(_text(splitter.clear()))
+            yield StreamNote("reconnect", f"console of {self._who}: {ended}", {"vmi": self._who})
+            await asyncio.sleep(self._backoff.next())
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
+        server = self._connection.server
+        try:
+            socket: aiohttp.ClientWebSocketResponse = await self._connection.session.ws_connect(
+                server + self._path,
+                protocols=(PROTOCOL,),
+                headers=await self._connection.headers(),
+                heartbeat=PING,
+                max_msg_size=0,
+                timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+                **self._connection.options(),
+            )
+            return socket  # noqa: TRY300
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status == 401:
+                self._connection.renew_credentials()
+            raise api_error(error.status, {"message": f"no console ({error.status})"}) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(describe(error)) from error
+
+
+def _text(line: bytes) -> str:
+    return line.replace(b"\r", b"").decode(errors="replace")
