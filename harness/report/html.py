@@ -1,0 +1,35 @@
+"""A run's report as one self-contained HTML page: no network, no JavaScript needed, light, dark and printable."""
+
+from __future__ import annotations
+
+import jinja2
+from markupsafe import Markup
+
+from harness.report.view import OUTCOME_SIGNS, RunView
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("harness.report"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_MEANINGS = {
+    "holds": "what the page says was seen",
+    "differs": "the page is imprecise: something close to it was seen",
+    "refuted": "the page is wrong: what was seen contradicts it",
+    "undecided": "the uncertainty straddles the line, or the run was not valid",
+    "not-observable": "this cluster can't show it",
+    "error": "the check itself failed",
+}
+
+
+def render_html(view: RunView, *, timeline_svg: str) -> str:
+    """Return the page. Everything but our own SVG is escaped."""
+    template = _ENVIRONMENT.get_template("run.html.j2")
+    return template.render(
+        view=view,
+        signs=OUTCOME_SIGNS,
+        meanings=_MEANINGS,
+        timeline=Markup(timeline_svg),  # noqa: S704 - drawn by picture.py, whose text nodes matplotlib escapes
+    )

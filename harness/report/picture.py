@@ -1,0 +1,220 @@
+"""The timeline picture: node availability against thresholds, each guest's held bytes, markers. SVG, themeable.
+
+matplotlib draws it with placeholder colours that are replaced by CSS variables, so that one picture serves light,
+dark and print. Fixed ids, no date, no embedded font: the same records give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+
+from harness.report.timeline import GuestLane, Mark, NodeLane, Series, Timeline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_GUESTS = 24
+"""Lanes drawn; what is left out is said in the picture."""
+
+_CSS = {  # placeholder → CSS variable, defined in templates/style.css (Okabe-Ito based: safe for colour blindness)
+    "#010101": "var(--ink)",
+    "#020202": "var(--faint)",
+    "#030303": "var(--avail)",
+    "#040404": "var(--hard)",
+    "#050505": "var(--soft)",
+    "#060606": "var(--held)",
+    "#070707": "var(--ws)",
+    "#080808": "var(--request)",
+    "#090909": "var(--death)",
+    "#0a0a0a": "var(--event)",
+}
+INK, FAINT, AVAIL, HARD, SOFT, HELD, WS, REQUEST, DEATH, EVENT = _CSS
+
+_MARKERS = {
+    "evicted": ("v", DEATH),
+    "oom": ("X", DEATH),
+    "bye": ("s", EVENT),
+    "power": ("^", EVENT),
+    "phase": ("|", INK),
+    "pod": ("|", INK),
+    "condition": ("D", SOFT),
+}
+
+_RC: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "density",
+    "svg.id": "density",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "path.simplify": True,
+}
+
+
+def draw_timeline(timeline: Timeline) -> str:
+    """Return the picture as an `<svg>` element, or '' when nothing was sampled."""
+    guests = timeline.guests[:MAX_GUESTS]
+    lanes: list[NodeLane | GuestLane] = [*timeline.nodes, *guests]
+    if not lanes or timeline.end <= 0:
+        return ""
+    mpl.use("svg")
+    from matplotlib.figure import Figure  # noqa: PLC0415 - costs 0.3 s, only when a picture is drawn
+
+    ratios = [2.2 if isinstance(lane, NodeLane) else 1.0 for lane in lanes]
+    with mpl.rc_context(_RC):
+        figure = Figure(figsize=(10, 0.75 + 0.95 * sum(ratios)), layout="constrained")
+        axes: list[Axes] = list(
+            figure.subplots(len(lanes), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios})[
+                :, 0
+            ]
+        )
+        top = max(
+            [s.top for g in guests for s in (g.held, g.working_set)] + [g.request or 0 for g in guests],
+            default=1,
+        )
+        for axis, lane in zip(axes, lanes, strict=True):
+            if isinstance(lane, NodeLane):
+                _node(axis, lane, timeline.end)
+            else:
+                _guest(axis, lane, top, timeline.end)
+            _actions(axis, timeline.actions, labels=axis is axes[0])
+            axis.set_xlim(0, timeline.end)
+            axis.margins(x=0)
+        axes[-1].set_xlabel("seconds since the start of the run")
+        if len(timeline.guests) > MAX_GUESTS:
+            figure.text(
+                0.99,
+                0.0,
+                f"{len(timeline.guests) - MAX_GUESTS} more guests not drawn",
+                ha="right",
+                va="bottom",
+            )
+        out = io.StringIO()
+        figure.savefig(
+            out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
+    return _themeable(out.getvalue())
+
+
+def _plot(axis: Axes, series: Series, colour: str, label: str, **style: Any) -> None:
+    for index, segment in enumerate(series.segments):
+        times, values = zip(*segment, strict=True)
+        marker = "." if len(segment) == 1 else None
+        axis.plot(
+            times,
+            values,
+            color=colour,
+            label=label if index == 0 else None,
+            marker=marker,
+            markersize=3,
+            **style,
+        )
+
+
+def _node(axis: Axes, lane: NodeLane, end: float) -> None:
+    _plot(axis, lane.available, AVAIL, "available", linewidth=1.4)
+    for label, mib in lane.thresholds:
+        colour = HARD if label.startswith("hard") else SOFT
+        axis.axhline(mib, color=colour, linewidth=1, linestyle="--", label=label)
+        if label.startswith("hard"):
+            axis.axhspan(0, mib, color=colour, alpha=0.10, linewidth=0)
+    axis.set_ylim(
+        bottom=min(0.0, *(v for s in lane.available.segments for _, v in s)),
+        top=lane.available.top * 1.12 or 1,
+    )
+    axis.set_ylabel("MiB")
+    axis.set_title(f"node {lane.name}: memory.available", loc="left", fontsize=9)
+    _marks(axis, lane.marks, end)
+    axis.legend(loc="lower left", fontsize=8, frameon=False, ncols=4)
+
+
+def _guest(axis: Axes, lane: GuestLane, top: float, end: float) -> None:
+    _plot(axis, lane.working_set, WS, "working set of the pod", linewidth=1.1)
+    _plot(axis, lane.held, HELD, "held by the guest", linewidth=1.4)
+    if lane.request is not None:
+        axis.axhline(lane.request, color=REQUEST, linewidth=1, linestyle=":", label="memory request")
+    axis.set_ylim(0, top * 1.35 or 1)
+    axis.set_ylabel("MiB")
+    axis.set_title(lane.name.rpartition("/")[2], loc="left", fontsize=9)
+    _marks(axis, lane.marks, end)
+    axis.legend(loc="upper left", fontsize=7, frameon=False, ncols=3)
+
+
+def _marks(axis: Axes, marks: Sequence[Mark], end: float) -> None:
+    """Shapes where things happened, one label per cluster of marks, at the side with more room."""
+    low, high = axis.get_ylim()
+    ordered = sorted(marks, key=lambda m: (m.t, m.line))
+    clusters: list[list[Mark]] = []
+    for mark in ordered:
+        shape, colour = _MARKERS.get(mark.kind, ("o", INK))
+        axis.plot(
+            [mark.t],
+            [low + 0.62 * (high - low)],
+            marker=shape,
+            color=colour,
+            markersize=6,
+            linestyle="none",
+            clip_on=False,
+        )
+        if clusters and mark.t - clusters[-1][-1].t < max(3.0, end * 0.06):
+            clusters[-1].append(mark)
+        else:
+            clusters.append([mark])
+    for cluster in clusters:
+        text = " · ".join(f"{m.label} {m.t:.1f}" for m in cluster)
+        late = cluster[0].t > end * 0.55
+        axis.annotate(
+            text,
+            (cluster[-1 if late else 0].t, low + 0.62 * (high - low)),
+            xytext=(-6 if late else 0, 7),
+            textcoords="offset points",
+            ha="right" if late else "left",
+            fontsize=7,
+            color=INK,
+        )
+
+
+def _actions(axis: Axes, actions: Sequence[Mark], *, labels: bool) -> None:
+    for action in actions:
+        axis.axvline(action.t, color=FAINT, linewidth=0.7, linestyle=(0, (1, 2)))
+    if labels:
+        placed = float("-inf")
+        low, high = axis.get_ylim()
+        span = max((a.t for a in actions), default=1.0)
+        for action in sorted(actions, key=lambda a: a.t):
+            if action.t - placed < span * 0.07:
+                continue
+            placed = action.t
+            axis.annotate(
+                action.label,
+                (action.t, high),
+                xytext=(2, -1),
+                textcoords="offset points",
+                fontsize=7,
+                color=INK,
+                va="top",
+            )
+        axis.set_ylim(low, high)
+
+
+def _themeable(svg: str) -> str:
+    svg = svg[svg.index("<svg") :]
+    for placeholder, variable in _CSS.items():
+        svg = svg.replace(placeholder, variable)
+    svg = re.sub(r'\s(?:width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    return svg.replace("<svg", '<svg role="img" aria-label="Timeline of the run" class="timeline"', 1)

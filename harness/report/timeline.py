@@ -1,0 +1,264 @@
+"""What a timeline picture shows, drawn out of records: node availability, what guests hold, what happened when.
+
+Gaps stay gaps: a series is a list of segments, cut where two samples are further apart than `GAP`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.records import model
+from harness.records.served import dig, maybe_quantity
+from harness.units import MIB
+
+GAP = {"cgroup": 2.5, "stats/summary": 25.0, "guest": 6.5}
+"""Seconds between samples beyond which a line is interrupted: five cgroup periods; two eviction passes; a heartbeat."""
+
+_HELD = re.compile(r"^@ (?:stat|ok|held)\b.*?\b(?:held|bytes)=(\d+)")
+_HELD_RECORDED = re.compile(r"^(?:ALIVE [\d.]+ |OK )?held=(\d+)")
+_POWER = re.compile(r"^(?:@ power\b|ACPI-POWER)")
+_BYE = re.compile(r"^(?:@ bye\b|BYE)")
+
+
+@dataclass(slots=True)
+class Series:
+    """Points `(t, MiB)` in segments; a new segment starts after a gap."""
+
+    gap: float
+    segments: list[list[tuple[float, float]]] = field(default_factory=list)
+
+    def add(self, t: float, value: float) -> None:
+        """Append a point, starting a new segment when the last one is too long ago."""
+        if not self.segments or t - self.segments[-1][-1][0] > self.gap:
+            self.segments.append([])
+        self.segments[-1].append((t, value))
+
+    def __bool__(self) -> bool:
+        return bool(self.segments)
+
+    @property
+    def top(self) -> float:
+        """Greatest value, 0 when empty."""
+        return max((v for s in self.segments for _, v in s), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened: `kind` chooses shape and colour, `label` is for readers, `line` proves it."""
+
+    t: float
+    kind: str
+    label: str
+    line: int
+
+
+@dataclass(slots=True)
+class NodeLane:
+    """A node: availability and the thresholds in force, MiB."""
+
+    name: str
+    available: Series
+    thresholds: list[tuple[str, float]] = field(default_factory=list)
+    capacity: float | None = None
+    marks: list[Mark] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class GuestLane:
+    """A VMI: held by the guest, working set of its pod, its memory request, MiB."""
+
+    name: str
+    held: Series
+    working_set: Series
+    request: float | None = None
+    marks: list[Mark] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Everything the picture needs."""
+
+    nodes: list[NodeLane]
+    guests: list[GuestLane]
+    actions: list[Mark]
+    end: float
+
+
+def threshold_mib(value: object, capacity: float | None) -> float | None:
+    """A `memory.available` threshold as configured, in MiB; percentages are of the node's capacity."""
+    text = str(value)
+    if text.endswith("%"):
+        return None if capacity is None else float(text[:-1]) / 100 * capacity
+    found = maybe_quantity(text)
+    return None if found is None else found / MIB
+
+
+class _Reader:
+    def __init__(self, provenance: model.Provenance) -> None:
+        self.provenance = provenance
+        self.nodes: dict[str, NodeLane] = {}
+        self.guests: dict[str, GuestLane] = {}
+        self.actions: list[Mark] = []
+        self.end = 0.0
+        self.seen: set[tuple[str, ...]] = set()
+        self.stats_only: dict[str, Series] = defaultdict(lambda: Series(GAP["stats/summary"]))
+        self.stats_time: dict[str, str] = {}
+        self.vmi_of_pod: dict[str, str] = {}
+        for handle in provenance.nodes.values():
+            if isinstance(handle, Mapping) and isinstance(handle.get("name"), str):
+                self.node(handle["name"]).capacity = float(handle.get("memory") or 0) / MIB or None
+
+    def node(self, name: str) -> NodeLane:
+        return self.nodes.setdefault(name, NodeLane(name, Series(GAP["cgroup"])))
+
+    def guest(self, name: str) -> GuestLane:
+        return self.guests.setdefault(name, GuestLane(name, Series(GAP["guest"]), Series(GAP["cgroup"])))
+
+    def once(self, *key: str) -> bool:
+        """Whether this is the first time `key` is seen: an object is served many times."""
+        new = key not in self.seen
+        self.seen.add(key)
+        return new
+
+    def read(self, line: int, record: model.Record) -> None:
+        self.end = max(self.end, record.t)
+        match record:
+            case model.Watch():
+                self.watch(line, record)
+            case model.Sample():
+                self.sample(record)
+            case model.Guest():
+                self.console(line, record)
+            case model.Action(what="step-start" | "workload-done" | "window-end" as what):
+                label = {"step-start": record.target, "workload-done": "load done", "window-end": "end"}[what]
+                self.actions.append(Mark(record.t, what, label or what, line))
+            case model.Kernel():
+                if record.vmi:
+                    self.guest(record.vmi).marks.append(Mark(record.t, "oom", "OOM kill", line))
+                elif record.node:
+                    self.node(record.node).marks.append(Mark(record.t, "oom", "OOM kill", line))
+            case _:
+                pass
+
+    def sample(self, record: model.Sample) -> None:
+        data = record.data
+        if record.source == "cgroup":
+            used = data.get("workingSet")
+            if not isinstance(used, int | float):
+                return
+            if record.subject == "/":
+                lane = self.node(record.node)
+                if lane.capacity:
+                    lane.available.add(record.t, lane.capacity - used / MIB)
+            elif isinstance(data.get("vmi"), str):
+                self.guest(data["vmi"]).working_set.add(record.t, used / MIB)
+        elif record.source == "stats/summary":
+            memory = dig(data, "node", "memory") or {}
+            available, seen = memory.get("availableBytes"), str(memory.get("time", ""))
+            if isinstance(available, int | float) and self.stats_time.get(record.node) != seen:
+                self.stats_time[record.node] = seen
+                self.stats_only[record.node].add(record.t, available / MIB)
+
+    def console(self, line: int, record: model.Guest) -> None:
+        lane = self.guest(record.vmi)
+        if found := _HELD.match(record.line):
+            lane.held.add(record.t, int(found[1]) / MIB)
+        elif found := _HELD_RECORDED.match(record.line):
+            lane.held.add(record.t, float(found[1]))
+        elif _POWER.match(record.line):
+            if self.once("power", record.vmi):
+                lane.marks.append(Mark(record.t, "power", "power button", line))
+        elif _BYE.match(record.line):
+            lane.marks.append(Mark(record.t, "bye", "guest off", line))
+        elif "Kernel panic" in record.line and self.once("panic", record.vmi):
+            lane.marks.append(Mark(record.t, "oom", "guest panic", line))
+
+    def watch(self, line: int, record: model.Watch) -> None:
+        obj = record.object
+        kind, meta = obj.get("kind"), obj.get("metadata") or {}
+        where = f"{meta.get('namespace', '')}/{meta.get('name', '')}"
+        status = obj.get("status") or {}
+        if kind == "Node":
+            self.watch_node(line, record.t, str(meta.get("name", "")), obj)
+        elif kind == "VirtualMachineInstance" and meta.get("name"):
+            phase = str(status.get("phase") or "")
+            if phase in {"Running", "Succeeded", "Failed"} and self.once(
+                "phase", str(meta.get("uid")), phase
+            ):
+                self.guest(where).marks.append(Mark(record.t, "phase", f"VMI {phase}", line))
+        elif kind == "Pod":
+            self.watch_pod(line, record.t, obj)
+        elif kind == "Event" and obj.get("reason") == "Evicted":
+            involved = obj.get("involvedObject") or {}
+            if self.once("evicted", str(involved.get("uid"))):
+                pod = f"{involved.get('namespace', '')}/{involved.get('name', '')}"
+                vmi = self.vmi_of_pod.get(str(involved.get("uid")))
+                if vmi is not None:
+                    self.guest(vmi).marks.append(Mark(record.t, "evicted", "Evicted", line))
+                elif pod in self.guests:
+                    self.guest(pod).marks.append(Mark(record.t, "evicted", "Evicted", line))
+
+    def watch_node(self, line: int, t: float, name: str, obj: Mapping[str, Any]) -> None:
+        lane = self.node(name)
+        status = obj.get("status") or {}
+        capacity = maybe_quantity(dig(status, "capacity", "memory"))
+        if capacity:
+            lane.capacity = capacity / MIB
+        for condition in status.get("conditions") or []:
+            if condition.get("type") == "MemoryPressure":
+                state = str(condition.get("status"))
+                changed = self.once("pressure", name, str(condition.get("lastTransitionTime")), state)
+                if changed and (state == "True" or ("pressure-was", name) in self.seen):
+                    self.seen.add(("pressure-was", name))
+                    label = "MemoryPressure" if state == "True" else "pressure gone"
+                    lane.marks.append(Mark(t, "condition", label, line))
+
+    def watch_pod(self, line: int, t: float, obj: Mapping[str, Any]) -> None:
+        meta, spec, status = obj.get("metadata") or {}, obj.get("spec") or {}, obj.get("status") or {}
+        domain = dig(meta, "annotations", "kubevirt.io/domain") or dig(meta, "labels", "vmi.kubevirt.io/id")
+        if not domain:
+            return
+        vmi = f"{meta.get('namespace', '')}/{domain}"
+        self.vmi_of_pod[str(meta.get("uid"))] = vmi
+        lane = self.guest(vmi)
+        requests = [
+            maybe_quantity(dig(c, "resources", "requests", "memory"))
+            for c in [*(spec.get("containers") or []), *_sidecars(spec)]
+        ]
+        lane.request = sum(q for q in requests if q is not None) / MIB or None
+        phase = str(status.get("phase"))
+        if phase in {"Succeeded", "Failed"} and self.once("pod", str(meta.get("uid")), phase):
+            lane.marks.append(Mark(t, "pod", f"pod {phase}", line))
+
+
+def _sidecars(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [c for c in spec.get("initContainers") or [] if c.get("restartPolicy") == "Always"]
+
+
+def read_timeline(provenance: model.Provenance, records: Iterable[tuple[int, model.Record]]) -> Timeline:
+    """Draw the lanes of a run out of its records. Nodes without cgroup samples fall back to stats/summary rows."""
+    reader = _Reader(provenance)
+    for line, record in records:
+        reader.read(line, record)
+    for name, series in reader.stats_only.items():
+        if not reader.node(name).available:
+            reader.node(name).available = series
+    for name, config in provenance.kubelet.items():
+        lane = reader.node(name)
+        for kind, key in (("hard", "evictionHard"), ("soft", "evictionSoft")):
+            value = dig(config, key, "memory.available")
+            mib = None if value is None else threshold_mib(value, lane.capacity)
+            if mib:
+                lane.thresholds.append((f"{kind} {value}", mib))
+    nodes = [lane for lane in reader.nodes.values() if lane.available]
+    guests = [lane for lane in reader.guests.values() if lane.held or lane.working_set or lane.marks]
+    return Timeline(
+        nodes=sorted(nodes, key=lambda lane: lane.name),
+        guests=sorted(guests, key=lambda lane: lane.name),
+        actions=reader.actions,
+        end=reader.end,
+    )
