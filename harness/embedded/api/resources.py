@@ -25,11 +25,11 @@ class Subresource:
     """Group and version of `kind` where they differ from the parent's (eviction: policy/v1)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Resource:
     """A kind as it is addressed: `apis/<group>/<version>/[namespaces/<ns>/]<plural>`.
 
-    Hashable and compared by value, so it serves as a key. `version` is the stored one; `also_served` are further
+    There is one object per kind, compared by identity, so that it is a cheap key. `version` is the stored one; `also_served` are further
     versions under which the same objects are served with another `apiVersion`.
     """
 
@@ -49,6 +49,9 @@ class Resource:
 
     As recorded on a real cluster: nodes and events carry none, a pod's stays 1, a VMI's grows with its status.
     """
+
+    def __repr__(self) -> str:
+        return f"<{self.qualified}>"
 
     @property
     def api_version(self) -> str:
