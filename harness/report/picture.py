@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
-from harness.report.timeline import GuestLane, Mark, NodeLane, Series, Timeline
+from harness.report.timeline import GAP, GuestLane, Mark, NodeLane, Series, Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +126,9 @@ def _plot(axis: Axes, series: Series, colour: str, label: str, **style: Any) -> 
 
 
 def _node(axis: Axes, lane: NodeLane, end: float) -> None:
-    _plot(axis, lane.available, AVAIL, "available", linewidth=1.4)
+    # As served it changes once per eviction pass and holds until the next: a staircase, not a slope.
+    style = "steps-post" if lane.available.gap > GAP["cgroup"] else "default"
+    _plot(axis, lane.available, AVAIL, "available", linewidth=1.4, drawstyle=style)
     for label, mib in lane.thresholds:
         colour = HARD if label.startswith("hard") else SOFT
         axis.axhline(mib, color=colour, linewidth=1, linestyle="--", label=label)
@@ -139,7 +141,7 @@ def _node(axis: Axes, lane: NodeLane, end: float) -> None:
     axis.set_ylabel("MiB")
     axis.set_title(f"node {lane.name}: memory.available", loc="left", fontsize=9)
     _marks(axis, lane.marks, end)
-    axis.legend(loc="lower left", fontsize=8, frameon=False, ncols=4)
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, fontsize=8, frameon=False, ncols=4)
 
 
 def _guest(axis: Axes, lane: GuestLane, top: float, end: float) -> None:
@@ -151,7 +153,7 @@ def _guest(axis: Axes, lane: GuestLane, top: float, end: float) -> None:
     axis.set_ylabel("MiB")
     axis.set_title(lane.name.rpartition("/")[2], loc="left", fontsize=9)
     _marks(axis, lane.marks, end)
-    axis.legend(loc="upper left", fontsize=7, frameon=False, ncols=3)
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, fontsize=7, frameon=False, ncols=3)
 
 
 def _marks(axis: Axes, marks: Sequence[Mark], end: float) -> None:

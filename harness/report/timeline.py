@@ -20,6 +20,7 @@ GAP = {"cgroup": 2.5, "stats/summary": 25.0, "guest": 6.5}
 
 _HELD = re.compile(r"^@ (?:stat|ok|held)\b.*?\b(?:held|bytes)=(\d+)")
 _HELD_RECORDED = re.compile(r"^(?:ALIVE [\d.]+ |OK )?held=(\d+)")
+_POD = re.compile(r"/pod([0-9a-f_-]{36})$|kubepods-[a-z-]*pod([0-9a-f_]{36})\.slice$")
 _POWER = re.compile(r"^(?:@ power\b|ACPI-POWER)")
 _BYE = re.compile(r"^(?:@ bye\b|BYE)")
 
@@ -88,6 +89,16 @@ class Timeline:
     end: float
 
 
+def working_set(data: Mapping[str, Any]) -> int | None:
+    """Usage minus inactive file pages, in bytes, as cAdvisor counts it; None where the sample has no usage."""
+    if isinstance(data.get("workingSet"), int):
+        return int(data["workingSet"])
+    usage, inactive = data.get("usage"), data.get("inactiveFile", data.get("inactive_file", 0))
+    if not isinstance(usage, int) or not isinstance(inactive, int):
+        return None
+    return max(0, usage - inactive)
+
+
 def threshold_mib(value: object, capacity: float | None) -> float | None:
     """A `memory.available` threshold as configured, in MiB; percentages are of the node's capacity."""
     text = str(value)
@@ -147,21 +158,28 @@ class _Reader:
     def sample(self, record: model.Sample) -> None:
         data = record.data
         if record.source == "cgroup":
-            used = data.get("workingSet")
-            if not isinstance(used, int | float):
+            used = working_set(data)
+            if used is None:
                 return
             if record.subject == "/":
                 lane = self.node(record.node)
                 if lane.capacity:
                     lane.available.add(record.t, lane.capacity - used / MIB)
-            elif isinstance(data.get("vmi"), str):
-                self.guest(data["vmi"]).working_set.add(record.t, used / MIB)
+            elif vmi := self.vmi_of(record):
+                self.guest(vmi).working_set.add(record.t, used / MIB)
         elif record.source == "stats/summary":
             memory = dig(data, "node", "memory") or {}
             available, seen = memory.get("availableBytes"), str(memory.get("time", ""))
             if isinstance(available, int | float) and self.stats_time.get(record.node) != seen:
                 self.stats_time[record.node] = seen
                 self.stats_only[record.node].add(record.t, available / MIB)
+
+    def vmi_of(self, record: model.Sample) -> str | None:
+        """The VMI whose pod a cgroup sample is about; recorders elsewhere only gave the cgroup's path."""
+        if isinstance(record.data.get("vmi"), str):
+            return str(record.data["vmi"])
+        found = _POD.search(record.subject)
+        return self.vmi_of_pod.get((found[1] or found[2]).replace("_", "-")) if found else None
 
     def console(self, line: int, record: model.Guest) -> None:
         lane = self.guest(record.vmi)

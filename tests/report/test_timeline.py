@@ -1,0 +1,104 @@
+"""The picture is drawn out of records alone: gaps stay gaps, and the same records give the same bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from harness.records import model
+from harness.records.reading import Reading
+from harness.report.picture import draw_timeline
+from harness.report.timeline import Series, Timeline, read_timeline, threshold_mib, working_set
+
+RECORDINGS = Path(__file__).parent.parent / "recordings"
+
+
+def provenance(**changes: object) -> model.Provenance:
+    values: dict[str, object] = {
+        "schema": 1,
+        "run": "r",
+        "scenario": {},
+        "cluster": "kind",
+        "evidence": "real",
+        "started": "2026-01-01T00:00:00Z",
+        "kubelet": {"real-worker": {"evictionHard": {"memory.available": "300Mi"}}},
+    }
+    return model.Provenance(**(values | changes))  # type: ignore[arg-type]
+
+
+def recorded(name: str) -> Timeline:
+    return read_timeline(provenance(), Reading(RECORDINGS / f"{name}.ndjson.gz"))
+
+
+def test_a_recorded_eviction_is_drawn_with_its_marks() -> None:
+    timeline = recorded("kind-1.36-kubevirt-hard-eviction-deaf")
+    (node,) = timeline.nodes
+    assert node.capacity == 2048.0
+    assert node.thresholds == [("hard 300Mi", 300.0)]
+    hog = next(g for g in timeline.guests if g.name == "default/hog-1")
+    assert [m.label for m in hog.marks] == ["VMI Running", "Evicted", "power button", "pod Failed"]
+    assert hog.held.top == 490.0
+    svg = draw_timeline(timeline)
+    root = ET.fromstring(svg)
+    assert root.tag.endswith("svg")
+    for words in ("node real-worker: memory.available", "hard 300Mi", "hog-1", "Evicted"):
+        assert words in svg, words
+    assert "#0" not in svg.replace("#000000", ""), "every placeholder colour became a variable"
+
+
+def test_a_series_is_cut_where_nothing_was_sampled() -> None:
+    series = Series(gap=2.5)
+    for t in (0.0, 0.5, 1.0, 9.0, 9.5):
+        series.add(t, 1.0)
+    assert [len(s) for s in series.segments] == [3, 2]
+
+
+def test_thresholds_are_read_as_configured() -> None:
+    assert threshold_mib("300Mi", 2048.0) == 300.0
+    assert threshold_mib("10%", 2048.0) == 204.8
+    assert threshold_mib("10%", None) is None
+    assert threshold_mib("lots", 2048.0) is None
+
+
+def test_working_set_is_usage_without_inactive_file() -> None:
+    assert working_set({"workingSet": 5, "usage": 9}) == 5
+    assert working_set({"usage": 9, "inactive_file": 2}) == 7
+    assert working_set({"usage": 1, "inactiveFile": 2}) == 0
+    assert working_set({"limit": 1}) is None
+
+
+def test_nothing_sampled_draws_nothing() -> None:
+    assert draw_timeline(read_timeline(provenance(), [])) == ""
+
+
+_DRAW = """
+import hashlib, sys
+from pathlib import Path
+from harness.records import model
+from harness.records.reading import Reading
+from harness.report.picture import draw_timeline
+from harness.report.timeline import read_timeline
+provenance = model.Provenance(schema=1, run="r", scenario={}, cluster="kind", evidence="real", started="2026-01-01T00:00:00Z")
+svg = draw_timeline(read_timeline(provenance, Reading(Path(sys.argv[1]))))
+print(hashlib.sha256(svg.encode()).hexdigest())
+"""
+
+
+def test_the_same_records_give_the_same_bytes_whatever_hash_seed_zone_and_locale() -> None:
+    recording = RECORDINGS / "kind-1.36-kubevirt-container-oom.ndjson.gz"
+    digests = set()
+    for seed, zone in (("1", "UTC"), ("77", "Asia/Kathmandu")):
+        env = os.environ | {"PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": "C.UTF-8"}
+        done = subprocess.run(
+            [sys.executable, "-c", _DRAW, str(recording)],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=50,
+        )
+        digests.add(done.stdout)
+    assert len(digests) == 1
