@@ -6,7 +6,7 @@ never written anywhere.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 import tempfile
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_LIFETIME = datetime.timedelta(days=30)
+_LIFETIME = dt.timedelta(days=30)
 
 
 def _name(common: str) -> x509.Name:
@@ -26,8 +26,8 @@ def _name(common: str) -> x509.Name:
 
 def server_context(address: str = "127.0.0.1") -> tuple[ssl.SSLContext, bytes]:
     """Return a server's TLS context for an IP address, and the PEM of the authority that clients trust."""
-    now = datetime.datetime.now(datetime.UTC)
-    begin, end = now - datetime.timedelta(hours=1), now + _LIFETIME
+    now = dt.datetime.now(dt.UTC)
+    begin, end = now - dt.timedelta(hours=1), now + _LIFETIME
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = (
         x509.CertificateBuilder()

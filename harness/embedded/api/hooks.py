@@ -76,4 +76,5 @@ class AdmitAll:
     def __call__(
         self, resource: Resource, operation: Operation, obj: Object, old: Object | None, *, strict: bool
     ) -> Admitted:
+        """Return `obj`, without warnings."""
         return self._As(obj)

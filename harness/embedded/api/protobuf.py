@@ -1,6 +1,6 @@
-"""The few protobuf bodies that kubectl sends without falling back to JSON.
+r"""The few protobuf bodies that kubectl sends without falling back to JSON.
 
-Envelope: `k8s\\0` and `runtime.Unknown{1: TypeMeta{1: apiVersion, 2: kind}, 2: raw}` (apimachinery
+Envelope: `k8s\0` and `runtime.Unknown{1: TypeMeta{1: apiVersion, 2: kind}, 2: raw}` (apimachinery
 `pkg/runtime/generated.proto`). Only the fields that matter here are read.
 """
 
