@@ -1,0 +1,32 @@
+/* One running job (grow, shrink, rewrite, touch), done in slices so that commands and the power button are heard. */
+#ifndef DENSITY_JOB_H
+#define DENSITY_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "memory.h"
+#include "protocol.h"
+
+#define JOB_SLICE_NS (20u * 1000000u)
+#define JOB_TICK_NS (20u * 1000000u) /* of a ramp with a rate: steps of rate / 50 */
+
+struct job {
+    bool running;
+    struct command command;
+    uint64_t started; /* ns */
+    uint64_t from;    /* bytes held at the start: grow */
+    uint64_t done;    /* pages: rewrite, touch */
+};
+
+/* Checks the command against what is held. On failure `reason` says why and nothing has changed. */
+bool job_start(struct job *job, const struct command *command, const struct memory *memory, uint64_t now,
+               char reason[REASON_BYTES]);
+
+/* Works for at most about JOB_SLICE_NS. Clears `running` when the job is done. */
+void job_step(struct job *job, struct memory *memory, uint64_t now);
+
+/* When the next step is due, ns; only while running. */
+uint64_t job_next(const struct job *job, uint64_t now);
+
+#endif

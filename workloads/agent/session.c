@@ -1,0 +1,274 @@
+#include "session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "meminfo.h"
+
+#define SECOND_NS ((uint64_t)NS_PER_S)
+#define SAMPLE_NS ((uint64_t)250 * NS_PER_MS)
+#define SAMPLE_PAGES 32 /* 4 times a second: enough for a p99, 0.5 MiB/s of reads where the guest is swapped */
+#define HELD_NS ((uint64_t)200 * NS_PER_MS)
+#define SETTLE_POLL_NS ((uint64_t)50 * NS_PER_MS)
+#define BYE_DRAIN_MS 500
+#define REFUSE_PERCENT 90 /* of MemAvailable at hello: beyond it the guest's own OOM killer meets init, a panic */
+
+static uint64_t up_ms(void)
+{
+    return now_ns() / NS_PER_MS;
+}
+
+static void say_hello(struct session *s)
+{
+    struct utsname uts;
+    struct meminfo info = meminfo_read();
+
+    if (uname(&uts) != 0)
+        (void)strcpy(uts.release, "?");
+    if (s->available_at_hello == 0)
+        s->available_at_hello = info.available;
+    output_line(&s->output, false,
+                "hello proto=1 nonce=%s kernel=%.64s memtotal=%" PRIu64 " memavailable=%" PRIu64 " deaf=%d", s->nonce,
+                uts.release, info.total, info.available, s->deaf);
+}
+
+static void say_stat(struct session *s, const struct command *command)
+{
+    struct meminfo info = meminfo_read();
+    struct latency_summary touch = latency_summarise(&s->memory.latency, now_ns());
+    char id[32] = "";
+
+    if (command != NULL)
+        (void)snprintf(id, sizeof id, "id=%" PRIu64 " ", command->id);
+    output_line(&s->output, command == NULL,
+                "stat %sup=%" PRIu64 " held=%" PRIu64 " resident=%" PRIu64 " memtotal=%" PRIu64 " memavailable=%" PRIu64
+                " p50=%" PRIu64 " p99=%" PRIu64 " max=%" PRIu64 " stalls=%" PRIu64,
+                id, up_ms(), s->memory.held, memory_resident(&s->memory), info.total, info.available, touch.p50, touch.p99,
+                touch.max, touch.stalls);
+}
+
+static void say_held(struct session *s, bool routine)
+{
+    output_line(&s->output, routine, "held up=%" PRIu64 " id=%" PRIu64 " bytes=%" PRIu64, up_ms(), s->job.command.id,
+                s->memory.held);
+}
+
+static void say_ok(struct session *s, uint64_t id, uint64_t since, bool cut)
+{
+    output_line(&s->output, false, "ok id=%" PRIu64 " held=%" PRIu64 " ms=%" PRIu64 "%s", id, s->memory.held,
+                (now_ns() - since) / NS_PER_MS, cut ? " cut=1" : "");
+}
+
+static void say_err(struct session *s, uint64_t id, const char *reason)
+{
+    output_line(&s->output, false, "err id=%" PRIu64 " msg=%s", id, reason);
+}
+
+static void say_bye(struct session *s, const char *reason)
+{
+    output_line(&s->output, false, "bye up=%" PRIu64 " held=%" PRIu64 " reason=%s", up_ms(), s->memory.held, reason);
+    output_drain(&s->output, BYE_DRAIN_MS);
+    s->finished = true;
+}
+
+static void cut_job(struct session *s)
+{
+    if (!s->job.running)
+        return;
+    s->job.running = false;
+    say_ok(s, s->job.command.id, s->job.started, true);
+}
+
+static void start_job(struct session *s, const struct command *command, uint64_t now)
+{
+    char reason[REASON_BYTES];
+    struct job next;
+    uint64_t line = s->available_at_hello / 100 * REFUSE_PERCENT;
+
+    if (command->verb == VERB_GROW && command->to > line && !command->force) {
+        (void)snprintf(reason, sizeof reason, "to is beyond %d%% of MemAvailable at hello (%" PRIu64 "), force=1 overrides",
+                       REFUSE_PERCENT, line);
+        say_err(s, command->id, reason);
+        return;
+    }
+    if (!job_start(&next, command, &s->memory, now, reason)) {
+        say_err(s, command->id, reason);
+        return;
+    }
+    cut_job(s);
+    s->job = next;
+    s->next_held = now;
+}
+
+static void obey(struct session *s, const struct command *command)
+{
+    uint64_t now = now_ns();
+
+    switch (command->verb) {
+    case VERB_HELLO:
+        say_hello(s);
+        say_ok(s, command->id, now, false);
+        break;
+    case VERB_GROW:
+    case VERB_SHRINK:
+    case VERB_REWRITE:
+    case VERB_TOUCH:
+        start_job(s, command, now);
+        break;
+    case VERB_HOLD:
+    case VERB_STOP:
+        cut_job(s);
+        say_ok(s, command->id, now, false);
+        break;
+    case VERB_STAT:
+        say_stat(s, command);
+        say_ok(s, command->id, now, false);
+        break;
+    case VERB_DEAF:
+        s->deaf = command->on;
+        say_ok(s, command->id, now, false);
+        break;
+    case VERB_CACHE: /* files of an initramfs are not page cache that could be dropped */
+        say_err(s, command->id, "no disk to read through the page cache");
+        break;
+    case VERB_BYE:
+        cut_job(s);
+        say_ok(s, command->id, now, false);
+        say_bye(s, "command");
+        break;
+    }
+}
+
+static void hear_line(struct session *s)
+{
+    char reason[REASON_BYTES];
+    struct command command;
+
+    if (s->line.text[strspn(s->line.text, " \t")] == '\0')
+        return;
+    if (!parse_command(s->line.text, &command, reason)) {
+        say_err(s, command.id, reason);
+        return;
+    }
+    s->greeted = true;
+    obey(s, &command);
+}
+
+/* False at the end of input. */
+static bool hear(struct session *s)
+{
+    char bytes[256];
+    ssize_t count = read(s->input, bytes, sizeof bytes);
+
+    if (count <= 0)
+        return count < 0 && (errno == EAGAIN || errno == EINTR);
+    for (ssize_t i = 0; i < count && !s->finished; i++) {
+        enum line_state state = line_feed(&s->line, bytes[i]);
+
+        if (state == LINE_READY)
+            hear_line(s);
+        else if (state == LINE_TOO_LONG)
+            say_err(s, 0, "line too long");
+    }
+    return true;
+}
+
+static void press(struct session *s)
+{
+    output_line(&s->output, false, "power up=%" PRIu64, up_ms());
+    if (!s->deaf)
+        say_bye(s, "power");
+}
+
+static void work(struct session *s, uint64_t now)
+{
+    job_step(&s->job, &s->memory, now);
+    if (now_ns() >= s->next_held || !s->job.running) {
+        say_held(s, s->job.running);
+        s->next_held = now_ns() + HELD_NS;
+    }
+    if (!s->job.running)
+        say_ok(s, s->job.command.id, s->job.started, false);
+}
+
+static void be_periodic(struct session *s, uint64_t now)
+{
+    if (!s->ready && now >= s->next_settle) {
+        s->ready = s->settled == NULL || s->settled(now);
+        s->next_settle = now + SETTLE_POLL_NS;
+        s->next_second = now;
+    }
+    if (!s->ready)
+        return;
+    if (now >= s->next_sample) {
+        memory_touch(&s->memory, SAMPLE_PAGES);
+        s->next_sample = now + SAMPLE_NS;
+    }
+    if (now >= s->next_second) {
+        if (!s->greeted)
+            say_hello(s);
+        else
+            say_stat(s, NULL);
+        s->next_second += SECOND_NS;
+        if (s->next_second <= now) /* stalled for longer than a second: no burst */
+            s->next_second = now + SECOND_NS;
+    }
+}
+
+static int wait_ms(const struct session *s, uint64_t now, uint64_t step)
+{
+    uint64_t next = s->next_settle;
+
+    if (s->ready) {
+        next = s->next_second;
+        if (s->memory.held > 0 && s->next_sample < next)
+            next = s->next_sample;
+    }
+    if (s->job.running && step < next)
+        next = step;
+    return next <= now ? 0 : (int)((next - now + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+void session_run(struct session *s)
+{
+    uint64_t step = 0;
+
+    while (!s->finished) {
+        struct pollfd fds[2 + POWER_DEVICES] = {
+            {.fd = s->ready ? s->input : -1, .events = POLLIN},
+            {.fd = s->output.used > 0 ? s->output.fd : -1, .events = POLLOUT},
+        };
+        for (int i = 0; i < s->power.count; i++)
+            fds[2 + i] = (struct pollfd){.fd = s->power.fds[i], .events = POLLIN};
+
+        if (poll(fds, (nfds_t)(2 + s->power.count), wait_ms(s, now_ns(), step)) > 0) {
+            for (int i = 0; i < s->power.count && !s->finished; i++)
+                if (fds[2 + i].revents != 0 && power_pressed(&s->power, i))
+                    press(s);
+            if (fds[1].revents != 0)
+                output_flush(&s->output);
+            if (!s->finished && fds[0].revents != 0 && !hear(s)) {
+                if (s->input_ends)
+                    break;
+                (void)poll(NULL, 0, 10); /* a hung-up line polls ready for ever */
+            }
+        }
+        if (s->finished)
+            break;
+        uint64_t now = now_ns();
+        be_periodic(s, now);
+        if (s->job.running && now >= step) {
+            work(s, now);
+            step = s->job.running ? job_next(&s->job, now_ns()) : 0;
+        } else if (!s->job.running) {
+            step = 0;
+        }
+    }
+    output_drain(&s->output, BYE_DRAIN_MS);
+}

@@ -1,0 +1,37 @@
+/* The conversation: one poll loop over commands, power button, the running job and the periodic lines. */
+#ifndef DENSITY_SESSION_H
+#define DENSITY_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "job.h"
+#include "memory.h"
+#include "output.h"
+#include "power.h"
+#include "protocol.h"
+
+#define NONCE_BYTES 65
+
+struct session {
+    struct memory memory;
+    struct job job;
+    struct output output;
+    struct power power;
+    struct line_buffer line;
+    int input;
+    bool input_ends; /* end of input ends the session (host mode); a serial line has none */
+    bool deaf;
+    bool ready;                   /* hello may be said */
+    bool (*settled)(uint64_t ns); /* asked every SETTLE_POLL_NS until true; NULL: ready at once */
+    bool greeted;                 /* a command has come: no more hello unasked */
+    bool finished;
+    char nonce[NONCE_BYTES];
+    uint64_t available_at_hello; /* bytes; what the refusal line is drawn from */
+    uint64_t next_second, next_sample, next_held, next_settle;
+};
+
+/* Runs until power-off is due or, in host mode, input ends. The last line has then been written. */
+void session_run(struct session *session);
+
+#endif
