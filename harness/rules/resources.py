@@ -11,7 +11,7 @@ hotplug attachment pods.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -384,24 +384,26 @@ def _auto_cpu_limits(
     return selector is not None and selects(mapping(selector), namespace.labels)
 
 
-_OPERATORS: Final[Mapping[str, Callable[[str | None, list[str]], bool]]] = {
-    "In": lambda value, values: value is not None and value in values,
-    "NotIn": lambda value, values: value is None or value not in values,
-    "Exists": lambda value, _: value is not None,
-    "DoesNotExist": lambda value, _: value is None,
-}
+def _expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    value = labels.get(str(expression.get("key")))
+    values = list(expression.get("values") or ())
+    match expression.get("operator"):
+        case "In":
+            return value is not None and value in values
+        case "NotIn":
+            return value is None or value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+    return False
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Whether a LabelSelector matches labels; an empty one matches everything (apimachinery LabelSelectorAsSelector)."""
     if any(labels.get(key) != value for key, value in mapping(selector.get("matchLabels")).items()):
         return False
-    return all(
-        _OPERATORS.get(str(expression.get("operator")), lambda _value, _values: False)(
-            labels.get(str(expression.get("key"))), list(expression.get("values") or ())
-        )
-        for expression in items(selector, "matchExpressions")
-    )
+    return all(_expression(expression, labels) for expression in items(selector, "matchExpressions"))
 
 
 def _pin(
