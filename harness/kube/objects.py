@@ -6,8 +6,8 @@ idempotent is repeated only after 429, which says that nothing was done (API pri
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import aiohttp
 import orjson
@@ -15,7 +15,7 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     retry_if_exception,
-    stop_after_delay,
+    stop_before_delay,
     wait_exponential_jitter,
 )
 
@@ -26,14 +26,13 @@ from harness.kube.resources import Resource
 PATIENCE = 30.0
 """Seconds during which an idempotent call is repeated: a control plane's leader change or restart takes 10-20."""
 
-T = TypeVar("T")
 PatchType = Literal["merge", "json", "strategic"]
 _PATCHES: Mapping[PatchType, str] = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
     "strategic": "application/strategic-merge-patch+json",
 }
-_jitter = wait_exponential_jitter(initial=0.1, max=5.0, jitter=0.1)
+_jitter = wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.1)
 
 
 def _wait(state: RetryCallState) -> float:
@@ -62,11 +61,11 @@ class Objects:
 
     async def get(self, resource: Resource, name: str, *, namespace: str = "") -> dict[str, Any]:
         """Return an object. Raises NotFound."""
-        return await self._repeat(lambda: self._call("GET", resource.path(namespace=namespace, name=name)))
+        return await self._object("GET", resource.path(namespace=namespace, name=name))
 
     async def raw(self, path: str) -> Any:
         """Return the decoded answer of a GET on any path (`/version`, a node's proxy)."""
-        return await self._repeat(lambda: self._decoded("GET", path))
+        return await self._repeat("GET", path)
 
     async def list_all(
         self, resource: Resource, *, namespace: str = "", labels: str = "", fields: str = ""
@@ -78,11 +77,7 @@ class Objects:
         params = {k: v for k, v in (("labelSelector", labels), ("fieldSelector", fields)) if v}
         items: list[dict[str, Any]] = []
         while True:
-            page = await self._repeat(
-                lambda params=dict(params): self._call(
-                    "GET", resource.path(namespace=namespace), params=params
-                )  # type: ignore[misc]
-            )
+            page = await self._object("GET", resource.path(namespace=namespace), params=dict(params))
             items += page.get("items") or []
             meta = page.get("metadata") or {}
             if not meta.get("continue"):
@@ -101,14 +96,12 @@ class Objects:
 
         Raises Invalid, Forbidden, Conflict with the server's message. Not repeated when the answer was lost.
         """
-        return await self._repeat(
-            lambda: self._call(
-                "POST",
-                resource.path(namespace=namespace),
-                params={"fieldManager": "density", "fieldValidation": "Strict" if strict else "Warn"},
-                body=manifest,
-            ),
+        return await self._object(
+            "POST",
+            resource.path(namespace=namespace),
             when=_throttled,
+            params={"fieldManager": "density", "fieldValidation": "Strict" if strict else "Warn"},
+            body=manifest,
         )
 
     async def patch(
@@ -122,15 +115,13 @@ class Objects:
         subresource: str = "",
     ) -> dict[str, Any]:
         """Patch an object. A JSON patch is not repeated when the answer was lost: its operations add up."""
-        return await self._repeat(
-            lambda: self._call(
-                "PATCH",
-                resource.path(namespace=namespace, name=name, subresource=subresource),
-                params={"fieldManager": "density"},
-                body=patch,
-                content_type=_PATCHES[kind],
-            ),
+        return await self._object(
+            "PATCH",
+            resource.path(namespace=namespace, name=name, subresource=subresource),
             when=_throttled if kind == "json" else _transient,
+            params={"fieldManager": "density"},
+            body=patch,
+            content_type=_PATCHES[kind],
         )
 
     async def delete(
@@ -141,23 +132,21 @@ class Objects:
         if grace is not None:
             body["gracePeriodSeconds"] = grace
         try:
-            await self._repeat(
-                lambda: self._decoded("DELETE", resource.path(namespace=namespace, name=name), body=body)
-            )
+            await self._repeat("DELETE", resource.path(namespace=namespace, name=name), body=body)
         except NotFound:
             return False
         return True
 
     async def _repeat(
-        self, call: Callable[[], Awaitable[T]], *, when: Callable[[BaseException], bool] = _transient
-    ) -> T:
+        self, method: str, path: str, *, when: Callable[[BaseException], bool] = _transient, **request: Any
+    ) -> Any:
         retrying = AsyncRetrying(
-            retry=retry_if_exception(when), wait=_wait, stop=stop_after_delay(self._patience), reraise=True
+            retry=retry_if_exception(when), wait=_wait, stop=stop_before_delay(self._patience), reraise=True
         )
-        return await retrying(call)
+        return await retrying(self._decoded, method, path, **request)
 
-    async def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        answer = await self._decoded(method, path, **request)
+    async def _object(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        answer = await self._repeat(method, path, **request)
         if not isinstance(answer, dict):
             raise api_error(502, {"message": f"{method} {path}: the answer is not an object"})
         return answer

@@ -31,7 +31,7 @@ from harness.kube.errors import (
     api_error,
 )
 from harness.kube.lines import LineSplitter
-from harness.kube.objects import Objects
+from harness.kube.objects import PATIENCE, Objects
 from harness.kube.resources import Resource
 
 WATCH_SECONDS = 300
@@ -92,6 +92,7 @@ class Watcher:
         fields: str = "",
         backoff: Backoff | None = None,
         watch_seconds: int = WATCH_SECONDS,
+        first_patience: float = PATIENCE,
     ) -> None:
         self._connection = connection
         self._resource = resource
@@ -100,6 +101,7 @@ class Watcher:
         self._fields = fields
         self._backoff = backoff or Backoff()
         self._watch_seconds = watch_seconds
+        self._first = Objects(connection, patience=first_patience)
         self._known = _Known()
         # Retries here are the watcher's own; a nested loop of another patience would hide them.
         self._objects = Objects(connection, patience=0.0)
@@ -110,7 +112,7 @@ class Watcher:
         Raises what can't mend itself: Unauthorized, Forbidden, NotFound (the resource is not served), Invalid.
         The very first list raises Unreachable too: a server that was never there is not a reconnect.
         """
-        items, self._known.version = await Objects(self._connection).list_all(
+        items, self._known.version = await self._first.list_all(
             self._resource, namespace=self._namespace, labels=self._labels, fields=self._fields
         )
         for first in items:
