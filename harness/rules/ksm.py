@@ -47,6 +47,9 @@ class KsmValues:
     sleep_ms: int = 0
 
 
+_DEFAULT: Final = KsmTuning()
+
+
 def tuning(annotations: Mapping[str, str]) -> KsmTuning:
     """Apply a node's override annotations; one that is no number or out of range counts as absent."""
 
@@ -57,20 +60,20 @@ def tuning(annotations: Mapping[str, str]) -> KsmTuning:
             return default
         return value if low <= value <= high else default
 
-    low = whole("pages-min", KsmTuning.pages_min, low=0, high=_MAX)
-    high = whole("pages-max", KsmTuning.pages_max, low=low, high=_MAX)
+    low = whole("pages-min", _DEFAULT.pages_min, low=0, high=_MAX)
+    high = whole("pages-max", _DEFAULT.pages_max, low=low, high=_MAX)
     try:
         free = float(annotations["kubevirt.io/ksm-free-percent-override"])
     except (KeyError, ValueError):
-        free = KsmTuning.free_percent
+        free = _DEFAULT.free_percent
     return KsmTuning(
-        pages_boost=whole("pages-boost", KsmTuning.pages_boost, low=0, high=_MAX),
-        pages_decay=whole("pages-decay", KsmTuning.pages_decay, low=-_MAX - 1, high=0),
+        pages_boost=whole("pages-boost", _DEFAULT.pages_boost, low=0, high=_MAX),
+        pages_decay=whole("pages-decay", _DEFAULT.pages_decay, low=-_MAX - 1, high=0),
         pages_min=low,
         pages_max=high,
-        pages_init=whole("pages-init", KsmTuning.pages_init, low=low, high=high),
-        sleep_ms_baseline=whole("sleep-ms-baseline", KsmTuning.sleep_ms_baseline, low=1, high=_MAX),
-        free_percent=free if 0 <= free <= 1 else KsmTuning.free_percent,
+        pages_init=whole("pages-init", _DEFAULT.pages_init, low=low, high=high),
+        sleep_ms_baseline=whole("sleep-ms-baseline", _DEFAULT.sleep_ms_baseline, low=1, high=_MAX),
+        free_percent=free if 0 <= free <= 1 else _DEFAULT.free_percent,
     )
 
 
@@ -79,7 +82,7 @@ def _float32(value: float) -> float:
     return float(narrow)
 
 
-def pressure(*, total_kb: int, available_kb: int, free_percent: float = KsmTuning.free_percent) -> bool:
+def pressure(*, total_kb: int, available_kb: int, free_percent: float = _DEFAULT.free_percent) -> bool:
     """MemAvailable <= MemTotal x 0.2, in float32; not the kubelet's MemoryPressure."""
     return _float32(available_kb) <= _float32(_float32(total_kb) * _float32(free_percent))
 
