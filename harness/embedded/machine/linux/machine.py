@@ -1,0 +1,286 @@
+"""This machine as a carrier of nodes: real QEMU guests, real memory cgroups, real OOM kills."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from harness.embedded.machine.base import Accounting, GuestImage, OomKill, Undo
+from harness.embedded.machine.errors import MachineError
+from harness.embedded.machine.linux import accel, cgroup, guest, kmsg, oom, probe, procfs, qemu
+from harness.embedded.machine.linux.cgroup import Group
+from harness.embedded.machine.linux.guest import LinuxGuest
+from harness.embedded.machine.linux.node import Host, LinuxNode, LinuxPod, check_name
+from harness.units import MIB, Bytes
+
+_LOG = logging.getLogger(__name__)
+
+Accel = Literal["auto", "kvm", "tcg"]
+_BLAME = 1.0
+"""Seconds to wait for the kernel's report of a kill; it is normally there before the process is gone."""
+
+
+class LinuxMachine:
+    """Nodes, pods and guests on this machine's kernel. `async with` opens it; closing leaves nothing behind.
+
+    `undo` is called before each change. `huge_pages=False` keeps guest memory out of transparent huge pages, so that
+    usage follows single pages. Raises MachineError on opening when QEMU or the guest image can't be used.
+    """
+
+    def __init__(
+        self,
+        image: GuestImage,
+        *,
+        undo: Undo,
+        run_id: str,
+        accel: Accel = "auto",
+        scratch: Path | None = None,
+        huge_pages: bool = True,
+        kmsg_path: Path = kmsg.KMSG,
+        hierarchy: cgroup.Hierarchy | cgroup.Unwritable | None = None,
+    ) -> None:
+        self.accounting: Accounting = "pss"
+        self.accelerator: Literal["kvm", "tcg"] = "tcg"
+        self.qualifiers: Mapping[str, str] = {}
+        self._image = image
+        self._undo = undo
+        self._run_id = check_name("run id", run_id)
+        self._wanted = accel
+        self._scratch_parent = scratch
+        self._huge_pages = huge_pages
+        self._hierarchy = hierarchy
+        self._run: Group | None = None
+        self._host: Host | None = None
+        self._tasks = asyncio.TaskGroup()
+        self._nodes: dict[str, LinuxNode] = {}
+        self._guests: dict[int, tuple[LinuxGuest, LinuxPod]] = {}
+        self._follower = kmsg.Follower(self._reported, kmsg_path)
+        self._kmsg_why = ""
+        self._kvm_why = ""
+        self._kills: list[OomKill] = []
+        self._killed = asyncio.Event()
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        program = qemu.find()
+        qemu.check_image(self._image)
+        version = await asyncio.to_thread(qemu.version, program)
+        await self._choose_accelerator(program)
+        hierarchy = self._hierarchy or cgroup.detect()
+        scratch = self._make_scratch()
+        try:
+            if isinstance(hierarchy, cgroup.Hierarchy):
+                self._run = cgroup.open_run(hierarchy, self._run_id, undo=self._undo)
+                self.accounting = hierarchy.version
+            else:
+                _LOG.info("accounting by sums of PSS: %s", hierarchy.why)
+            self._host = Host(
+                program=program,
+                image=self._image,
+                accelerator=self.accelerator,
+                scratch=scratch,
+                undo=self._undo,
+                own=self._own,
+                huge_pages=self._huge_pages,
+                removed=self._forget,
+            )
+            files = guest.loaded_files(program, (self._image.kernel, self._image.initramfs))
+            await asyncio.to_thread(guest.warm, files)
+            self._follow()
+            await self._tasks.__aenter__()
+        except BaseException:
+            self._take_down(scratch)
+            raise
+        self.qualifiers = {
+            "kernel": os.uname().release,
+            "qemu": version,
+            "guestKernel": self._image.release,
+            "accelerator": self.accelerator,
+            "cgroup": self.accounting,
+        }
+        return self
+
+    async def _choose_accelerator(self, program: Path) -> None:
+        if self._wanted == "tcg":
+            self._kvm_why = accel.why_no_kvm(program, probe=False)
+            return
+        self._kvm_why = await asyncio.to_thread(accel.why_no_kvm, program)
+        if not self._kvm_why:
+            self.accelerator = "kvm"
+        elif self._wanted == "kvm":
+            raise MachineError(f"KVM can't be used: {self._kvm_why}: use --accel tcg")
+
+    def _make_scratch(self) -> Path:
+        parent = self._scratch_parent or Path(tempfile.gettempdir())
+        scratch = parent / f"{cgroup.SUBTREE}-{secrets.token_hex(4)}"
+        self._undo({"op": "rmtree", "path": str(scratch)})
+        try:
+            scratch.mkdir(mode=0o700)
+        except OSError as error:
+            raise MachineError(f"{scratch}: {error.strerror}: free some space or set TMPDIR") from error
+        return scratch
+
+    def _follow(self) -> None:
+        try:
+            self._follower.start()
+        except OSError as error:
+            self._kmsg_why = f"{error.filename or '/dev/kmsg'}: {error.strerror}"
+            _LOG.info("OOM kills are told by counters: %s", self._kmsg_why)
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._host is not None
+        try:
+            for node in tuple(self._nodes.values()):
+                await node.remove()
+        finally:
+            for one, _ in self._guests.values():
+                one.kill()
+            try:
+                # the guests' tasks end with them; our caller's exception is his, not the group's
+                await self._tasks.__aexit__(None, None, None)
+            finally:
+                self._take_down(self._host.scratch)
+
+    def _take_down(self, scratch: Path) -> None:
+        self._closed = True
+        self._follower.close()
+        self._wake()
+        if self._run is not None:
+            cgroup.remove_tree(self._run.path)
+            with contextlib.suppress(OSError):  # another harness is using it
+                self._run.path.parent.rmdir()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    def capabilities(self) -> Mapping[str, str]:
+        """Capability name → `yes` or why not."""
+        found = {item.name: item.text for item in probe.survey() if item.name in probe.MACHINE}
+        if self.accounting == "pss" and found["cgroup-write"] == "yes":
+            found["cgroup-write"] = "accounting by sums of PSS was asked for"
+        found["kvm"] = self._kvm_why or "yes"
+        if self._kmsg_why:
+            found["kmsg"] = self._kmsg_why
+        return found
+
+    async def create_node(self, name: str, capacity: Bytes) -> LinuxNode:
+        """Make a node's cgroup of that size. Raises MachineError (larger than the machine, not writable, …)."""
+        if self._host is None or self._closed:
+            raise MachineError("the machine is not open")
+        if name in self._nodes:
+            raise MachineError(f"there is a node {name} already")
+        total = self._size()
+        asked = capacity + sum(node.capacity for node in self._nodes.values())
+        if asked > total:
+            raise MachineError(
+                f"node {name} of {capacity // MIB} MiB is larger than the machine: "
+                f"{asked // MIB} MiB of nodes in {total // MIB} MiB: ask for smaller nodes"
+            )
+        node = LinuxNode.create(name=name, capacity=capacity, run=self._run, host=self._host)
+        self._nodes[name] = node
+        return node
+
+    def _forget(self, node: LinuxNode) -> None:
+        if self._nodes.get(node.name) is node:
+            del self._nodes[node.name]
+
+    def _size(self) -> Bytes:
+        """Memory nodes may be made of: the machine's, or less where our part of the cgroup tree has a limit above it."""
+        total = procfs.meminfo()["MemTotal"]
+        group = self._run
+        if group is not None:
+            for path in group.path.parents:
+                if not (path / "cgroup.procs").exists():
+                    break
+                limit = Group(path, group.version).limit()
+                if limit is not None:
+                    total = min(total, limit)
+        return total
+
+    def _own(self, one: LinuxGuest, pod: LinuxPod) -> None:
+        self._guests[one.pid] = (one, pod)
+        self._tasks.create_task(self._supervise(one), name=f"guest {one.name}")
+
+    async def _supervise(self, one: LinuxGuest) -> None:
+        try:
+            await one.supervise(self._blame)
+        finally:
+            self._guests.pop(one.pid, None)
+
+    async def _blame(self, one: LinuxGuest) -> OomKill | None:
+        """Find the OOM kill of a guest that went by a SIGKILL nobody here sent: the kernel's report, else counters."""
+        _, pod = self._guests[one.pid]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_BLAME if not self._kmsg_why else 0):
+                while True:
+                    self._follower.drain()
+                    kill = self._reported_kill(one, pod)
+                    if kill is not None:
+                        return kill
+                    await self._killed.wait()
+        kill = pod.counted_kill(one)
+        if kill is not None:
+            self._publish(kill)
+        return kill
+
+    def _reported_kill(self, one: LinuxGuest, pod: LinuxPod) -> OomKill | None:
+        for kill in reversed(self._kills):
+            # in a pid namespace the kernel's pids are not ours: then the container tells
+            if kill.pid == one.pid or (kill.pod_uid, kill.container) == (pod.uid, one.container):
+                return kill
+        return None
+
+    def _reported(self, report: oom.Report) -> None:
+        run = self._run.path.name if self._run is not None else self._run_id
+        kill = report.kill(run)
+        known = self._guests.get(report.pid)
+        if report.oom_memcg is None:
+            # the kernel left its first line out: place and domain come from what we know of the process
+            if known is None or not known[0].name:
+                return
+            counted = known[1].counted_kill(known[0])
+            kill = counted or kill
+        elif not kill.node:
+            if known is None or known[0].died.is_set():
+                return  # not of our tree, and not one of our processes
+            one, pod = known
+            kill = OomKill(
+                pid=report.pid,
+                process=report.process,
+                domain="global",
+                node=pod.node.name,
+                pod_uid=pod.uid,
+                container=one.container,
+                oom_score_adj=report.oom_score_adj,
+                oom_memcg=report.oom_memcg,
+                task_memcg=report.task_memcg,
+                rss=report.rss,
+                lines=report.lines,
+            )
+        self._publish(kill)
+
+    def _publish(self, kill: OomKill) -> None:
+        self._kills.append(kill)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._killed.set()
+        self._killed = asyncio.Event()
+
+    async def oom_kills(self) -> AsyncIterator[OomKill]:
+        """Yield kills under this machine's nodes: those already reported, then new ones, until the machine closes."""
+        position = 0
+        while True:
+            changed = self._killed
+            while position < len(self._kills):
+                position += 1
+                yield self._kills[position - 1]
+            if self._closed:
+                return
+            await changed.wait()

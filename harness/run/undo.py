@@ -1,0 +1,368 @@
+"""What was changed on a machine, written down before it changes, and undone in reverse: by us, or by `density clean`.
+
+An undo file is append-only NDJSON in `$XDG_STATE_HOME/kubevirt-density/undo` (root: `/var/lib/…`): a header naming its
+owner, then one fsynced entry a line. The owner holds an flock on it for life; whoever can take the lock and does
+not find the owner's pid (same start time, same boot) may undo it. Every operation is idempotent and says what it did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from harness.embedded.machine.errors import MachineError
+from harness.embedded.machine.linux import cgroup, procfs, syscalls
+from harness.run.errors import UndoError
+
+Entry = Mapping[str, Any]
+Operation = Callable[[Entry], str | None]
+"""Undoes one entry. Returns what it did, None if nothing was left to do; raises UndoError or OSError if it can't."""
+
+NAME = "kubevirt-density"
+SCHEMA = 1
+_KILL_DEADLINE = 5.0
+_NEWBORN = 60.0
+
+
+def directory() -> Path:
+    """Where undo files live: one place per user, so that `density clean` finds them whatever the working directory."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if state and Path(state).is_absolute():
+        return Path(state) / NAME / "undo"
+    if os.geteuid() == 0:
+        return Path("/var/lib") / NAME / "undo"
+    return Path.home() / ".local/state" / NAME / "undo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """One entry after undoing: `did` says what was done, '' if nothing was left to do; `failed` why it could not be."""
+
+    op: str
+    target: str
+    did: str = ""
+    failed: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.op} {self.target}: {self.failed or self.did or 'nothing left to do'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """One undo file `clean` looked at. `state`: undone; `owner-alive` and `busy` (another clean) were left alone."""
+
+    path: Path
+    run: str
+    command: tuple[str, ...]
+    state: Literal["undone", "failed", "owner-alive", "busy", "unreadable"]
+    done: tuple[Done, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    undo: Operation
+    survives_reboot: bool
+    """Whether what the entry changed is still there after a reboot (files are; processes and cgroups are not)."""
+
+
+_RULES: dict[str, _Rule] = {}
+
+
+def operation(name: str, *, survives_reboot: bool) -> Callable[[Operation], Operation]:
+    """Register how entries with `op: name` are undone. Raises ValueError for a name already taken."""
+
+    def register(function: Operation) -> Operation:
+        if name in _RULES:
+            raise ValueError(f"undo operation {name!r} is registered already")
+        _RULES[name] = _Rule(function, survives_reboot)
+        return function
+
+    return register
+
+
+class UndoFile:
+    """The undo file of this process and run. Call it with an entry before each change; `close` undoes in reverse."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        self._entries: list[Entry] = []
+
+    @classmethod
+    def create(cls, *, run: str, command: Sequence[str] = (), where: Path | None = None) -> Self:
+        """Make a new file, locked and with its header on disk. Raises UndoError (disk full, not writable)."""
+        folder = where or directory()
+        me = procfs.identity(os.getpid())
+        header = {
+            "undo": SCHEMA,
+            "pid": os.getpid(),
+            "start": me.start if me else 0,
+            "boot": procfs.boot_id(),
+            "run": run,
+            "command": list(command or sys.argv),
+        }
+        path = folder / f"{os.getpid()}-{secrets.token_hex(4)}.ndjson"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UndoError(
+                f"undo file {path}: {error.strerror}: set XDG_STATE_HOME to a writable place"
+            ) from error
+        made = cls(path, fd)
+        try:
+            made._append(header)
+            _sync_directory(folder)
+        except UndoError:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        return made
+
+    def __call__(self, entry: Entry, /) -> None:
+        """Make an entry durable; returns when it is on disk. Raises UndoError: then do not make the change."""
+        if entry.get("op") not in _RULES:
+            raise UndoError(f"undo entry {dict(entry)!r}: unknown op; known: {', '.join(sorted(_RULES))}")
+        self._append(entry)
+        self._entries.append(dict(entry))
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        data = json.dumps(line, separators=(",", ":"), sort_keys=True).encode() + b"\n"
+        if self._fd < 0:
+            raise UndoError(f"undo file {self.path} is closed")
+        try:
+            written = os.write(self._fd, data)
+            os.fsync(self._fd)
+        except OSError as error:
+            raise UndoError(f"undo file {self.path}: {error.strerror}: free some disk space") from error
+        if written != len(data):
+            raise UndoError(f"undo file {self.path}: the disk is full: free some disk space")
+
+    def close(self) -> tuple[Done, ...]:
+        """Undo everything in reverse and remove the file; it stays if something failed. Idempotent, never raises."""
+        if self._fd < 0:
+            return ()
+        done = undo_all(self._entries, same_boot=True)
+        if not any(item.failed for item in done):
+            self.path.unlink(missing_ok=True)
+        os.close(self._fd)
+        self._fd = -1
+        return done
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def undo_all(entries: Sequence[Entry], *, same_boot: bool) -> tuple[Done, ...]:
+    """Undo entries, last first. One that fails does not keep the others from being undone."""
+    done: list[Done] = []
+    for entry in reversed(entries):
+        op = str(entry.get("op", ""))
+        target = str(entry.get("path", entry.get("pid", entry.get("target", ""))))
+        rule = _RULES.get(op)
+        if rule is None:
+            done.append(Done(op=op, target=target, failed="unknown operation: use the version that wrote it"))
+            continue
+        if not same_boot and not (rule.survives_reboot and not target.startswith(("/proc/", "/sys/"))):
+            continue
+        try:
+            did = rule.undo(entry)
+        except (UndoError, MachineError, OSError, KeyError, ValueError) as error:
+            done.append(Done(op=op, target=target, failed=f"{type(error).__name__}: {error}"))
+        else:
+            done.append(Done(op=op, target=target, did=did or ""))
+    return tuple(done)
+
+
+def clean(*, where: Path | None = None) -> tuple[Cleaned, ...]:
+    """Undo what dead owners left, oldest file first. Files of living owners are left alone. Idempotent."""
+    folder = where or directory()
+    with contextlib.suppress(FileNotFoundError):
+        paths = sorted(folder.glob("*.ndjson"), key=lambda path: (path.stat().st_mtime, path.name))
+        return tuple(result for path in paths if (result := _clean_file(path)) is not None)
+    return ()
+
+
+def _clean_file(path: Path) -> Cleaned | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # its owner has just finished
+        return None
+    try:
+        header, entries = read(path)
+        run = str(header.get("run", ""))
+        command = tuple(str(word) for word in header.get("command", ()))
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            state: Literal["owner-alive", "busy"] = "owner-alive" if _owner_alive(header) else "busy"
+            return Cleaned(path=path, run=run, command=command, state=state)
+        if _owner_alive(header):
+            return Cleaned(path=path, run=run, command=command, state="owner-alive")
+        if not header and (entries or time.time() - os.fstat(fd).st_mtime < _NEWBORN):
+            # without a header nobody knows which boot it is of; an empty young one is being made just now
+            return Cleaned(path=path, run=run, command=command, state="unreadable" if entries else "busy")
+        done = undo_all(entries, same_boot=header.get("boot", "") == procfs.boot_id())
+        failed = any(item.failed for item in done)
+        if not failed:
+            path.unlink(missing_ok=True)
+        return Cleaned(path=path, run=run, command=command, state="failed" if failed else "undone", done=done)
+    finally:
+        os.close(fd)
+
+
+def _owner_alive(header: Mapping[str, Any]) -> bool:
+    try:
+        same_boot = header["boot"] == procfs.boot_id()
+        return same_boot and procfs.alive(int(header["pid"]), int(header["start"]))
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def read(path: Path) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
+    """Return header and entries. A cut last line is dropped: its change had not been made yet."""
+    header: dict[str, Any] = {}
+    entries: list[dict[str, Any]] = []
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if not isinstance(value, dict):
+            continue
+        if "undo" in value:
+            header = value
+        elif "op" in value:
+            entries.append(value)
+    return header, tuple(entries)
+
+
+def _sync_directory(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise UndoError(f"undo directory {folder}: {error.strerror}") from error
+    finally:
+        os.close(fd)
+
+
+def _ours(path: Path) -> Path:
+    """Refuse to delete what does not carry the product's name: an undo file must not become a way to delete a home."""
+    if not path.is_absolute() or ".." in path.parts or not any("density" in part for part in path.parts[1:]):
+        raise UndoError(f"{path} is not a path of ours")
+    return path
+
+
+@operation("rmdir-cgroup", survives_reboot=False)
+def _rmdir_cgroup(entry: Entry) -> str | None:
+    """Kill what is in the group and remove its subtree; with `only-empty`, remove it only if nothing is left in it."""
+    path = _ours(Path(entry["path"]))
+    if not path.is_dir():
+        return None
+    if entry.get("only-empty"):
+        try:
+            path.rmdir()
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY}:  # another harness is using it
+                return None
+            raise
+        return "removed"
+    killed = cgroup.remove_tree(path)
+    return f"removed, {killed} processes killed" if killed else "removed"
+
+
+@operation("move-processes", survives_reboot=False)
+def _move_processes(entry: Entry) -> str | None:
+    """Move the processes of a leaf group back to its parent (`to`) and remove the leaf."""
+    leaf, parent = _ours(Path(entry["path"])), Path(entry["to"])
+    if not leaf.is_dir():
+        return None
+    moved = cgroup.move_processes(leaf, parent)
+    leaf.rmdir()
+    return f"moved {moved} processes back"
+
+
+@operation("kill", survives_reboot=False)
+def _kill(entry: Entry) -> str | None:
+    """SIGKILL the very process: same pid, same start time, same name. Wait until it is gone (a zombie is)."""
+    pid, start, name = int(entry["pid"]), int(entry["start"]), str(entry["name"])
+    who = procfs.identity(pid)
+    if who is None or who.start != start or who.name != name or who.state in {"Z", "X"}:
+        return None
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + _KILL_DEADLINE
+    while procfs.alive(pid, start):
+        if time.monotonic() > end:
+            raise UndoError(f"process {pid} ({name}) does not die")
+        time.sleep(0.005)
+    return f"killed {name}"
+
+
+@operation("write", survives_reboot=True)
+def _write(entry: Entry) -> str | None:
+    """Write `value` back. A file that is gone needs nothing (its device or group went)."""
+    path, value = Path(entry["path"]), str(entry["value"])
+    try:
+        if path.read_text(encoding="utf-8", errors="replace").strip() == value.strip():
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError:  # write-only files exist
+        pass
+    try:
+        procfs.write_once(path, value)
+    except OSError as error:
+        if error.errno == errno.EBUSY and path.name == "cgroup.subtree_control":
+            return "left as it is: another harness needs it"
+        raise
+    return f"wrote {value!r}"
+
+
+@operation("swapoff", survives_reboot=False)
+def _swapoff(entry: Entry) -> str | None:
+    """Take a swap file or device out of use, if it is in use."""
+    path = str(entry["path"])
+    swaps = Path("/proc/swaps").read_text(encoding="utf-8", errors="replace").splitlines()[1:]
+    if not any(line.split() and line.split()[0].replace("\\040", " ") == path for line in swaps):
+        return None
+    syscalls.swapoff(path)
+    return "swapped off"
+
+
+@operation("rmtree", survives_reboot=True)
+def _rmtree(entry: Entry) -> str | None:
+    """Remove a directory of ours with everything in it."""
+    path = _ours(Path(entry["path"]))
+    if not path.is_dir() or path.is_symlink():
+        return None
+    shutil.rmtree(path)
+    return "removed"
+
+
+@operation("unlink", survives_reboot=True)
+def _unlink(entry: Entry) -> str | None:
+    """Remove a file, socket or link of ours."""
+    path = _ours(Path(entry["path"]))
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return None
+    return "removed"
