@@ -1,0 +1,414 @@
+"""What KubeVirt's webhooks and CRD validation refuse, with their words.
+
+Source: KubeVirt pkg/virt-api/webhooks/validating-webhook/admitters/vmi-create-admitter.go,
+pkg/util/webhooks/webhooks.go, pkg/virt-operator/webhooks/kubevirt-update-admitter.go (main); Kubernetes CRD validation.
+The checks that bear on memory, cpu, disks and sidecars are here, in the webhook's order; networks, GPUs, NUMA, probes and
+storage beyond that are not. Checked on a VMI spec as rules.defaults leaves it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from harness.rules import columns
+from harness.rules.defaults import live_update
+from harness.rules.errors import QuantityError
+from harness.rules.quantities import FORMAT_WRONG, ZERO, Quantity
+from harness.rules.resources import HOOKS_ANNOTATION
+from harness.rules.schema import type_name
+from harness.rules.vmi import (
+    dedicated_cpu,
+    get,
+    guest,
+    hugepage_size,
+    items,
+    mapping,
+    memory_or_zero,
+    resource,
+    spec,
+    vcpus,
+)
+
+INVALID: Final = "FieldValueInvalid"
+REQUIRED: Final = "FieldValueRequired"
+NOT_SUPPORTED: Final = "FieldValueNotSupported"
+MUTATOR: Final = "virtualmachineinstances-mutator.kubevirt.io"
+CREATE_VALIDATOR: Final = "virtualmachineinstances-create-validator.kubevirt.io"
+VM_MUTATOR: Final = "virtualmachines-mutator.kubevirt.io"
+VM_VALIDATOR: Final = "virtualmachine-validator.kubevirt.io"
+UPDATE_VALIDATOR: Final = "kubevirt-update-validator.kubevirt.io"
+_MINIMUM_REQUEST: Final = Quantity.parse("1M")
+_MACHINES: Final = {"amd64": ("q35*", "pc-q35*"), "arm64": ("virt*",), "s390x": ("s390-ccw-virtio*",)}
+_SHOWN: Final = 10
+MINIMUM_OVERCOMMIT: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One `StatusCause`."""
+
+    reason: str
+    message: str
+    field: str = ""
+
+    def served(self) -> dict[str, str]:
+        """As it stands in `details.causes`."""
+        out = {"reason": self.reason, "message": self.message}
+        if self.field:
+            out["field"] = self.field
+        return out
+
+
+def denied(webhook: str, message: str) -> str:
+    """Message of the Status the API server makes of a webhook's refusal."""
+    return f'admission webhook "{webhook}" denied the request: {message}'
+
+
+def combined(causes: Sequence[Cause]) -> str:
+    """One message of several causes: the first ten, and how many more (ToAdmissionResponse)."""
+    text = ", ".join(cause.message for cause in causes[:_SHOWN])
+    rest = len(causes) - _SHOWN
+    return f"{text}, and {rest} more validation errors" if rest > 0 else text
+
+
+def status(message: str, *, code: int, reason: str = "", causes: Sequence[Cause] = ()) -> dict[str, Any]:
+    """Build a Failure `Status` as served."""
+    out: dict[str, Any] = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+    }
+    if reason:
+        out["reason"] = reason
+    if causes:
+        out["details"] = {"causes": [cause.served() for cause in causes[:_SHOWN]]}
+    return {**out, "code": code}
+
+
+def refused(webhook: str, causes: Sequence[Cause]) -> dict[str, Any]:
+    """Build the 422 Status of a validating webhook's refusal."""
+    return status(denied(webhook, combined(causes)), code=422, reason="Invalid", causes=causes)
+
+
+def undecodable(webhook: str, error: Exception) -> dict[str, Any]:
+    """Build the 400 Status of a mutating webhook that can't read the object (a bad quantity)."""
+    return status(denied(webhook, str(error)), code=400)
+
+
+def validate_vmi(
+    vmi: Mapping[str, Any],
+    *,
+    column: str,
+    configuration: Mapping[str, Any] | None = None,
+    field: str = "spec",
+) -> list[Cause]:
+    """List what the create validator refuses in a defaulted VMI (metadata and spec); empty: accepted.
+
+    `field`: where the spec stands (`spec`, or `spec.template.spec` for a VM, whose mandatory fields aren't checked).
+    Raises QuantityError, ManifestError, ColumnError.
+    """
+    configuration = configuration or {}
+    vmi_spec = spec(vmi)
+    causes = list(_spec(vmi_spec, configuration, columns.column(column), field))
+    if field == "spec":
+        causes += _volume_disks(vmi_spec, field)
+        causes += _mandatory(vmi_spec, field)
+        causes += _metadata(vmi, configuration, columns.column(column))
+        if vmi_spec.get("architecture") not in (None, *_MACHINES):
+            text = f"unsupported architecture: {vmi_spec['architecture']}"
+            causes.append(Cause(INVALID, text, f"{field}.architecture"))
+    return causes
+
+
+def _spec(
+    vmi_spec: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    version: columns.Column,
+    field: str,
+) -> Iterator[Cause]:
+    yield from _memory_request(vmi_spec, field)
+    yield from _memory_limit(vmi_spec, field)
+    yield from _hugepages(vmi_spec, field)
+    yield from _guest_limit(vmi_spec, configuration, field)
+    yield from _machine(vmi_spec, configuration, field)
+    yield from _cpu(vmi_spec, field)
+    if dedicated_cpu(vmi_spec):
+        yield from _pinning(vmi_spec, field)
+    elif get(vmi_spec, "domain", "cpu", "isolateEmulatorThread"):
+        yield Cause(
+            INVALID,
+            "IsolateEmulatorThread should be only set in combination with DedicatedCPUPlacement",
+            f"{field}.domain.cpu.isolateEmulatorThread",
+        )
+    yield from _disks(vmi_spec, field)
+    reserved = get(vmi_spec, "domain", "memory", "reservedOverhead")
+    if reserved is not None and not columns.gate(
+        "ReservedOverheadMemlock", column=version, configuration=configuration, beta=False
+    ):
+        yield Cause(
+            INVALID,
+            "Reserved overhead memlock feature gate is not enabled in kubevirt-config",
+            f"{field}.domain.memory.reservedOverhead",
+        )
+
+
+def _at(field: str, kind: str, name: str) -> str:
+    return f"{field}.domain.resources.{kind}.{name}"
+
+
+def _memory_request(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    request, path = memory_or_zero(vmi_spec, "requests"), _at(field, "requests", "memory")
+    if request.value() < 0:
+        yield Cause(INVALID, f"{path} '{request}': must be greater than or equal to 0.", path)
+    elif request.value() > 0 and request.cmp(_MINIMUM_REQUEST) < 0:
+        yield Cause(INVALID, f"{path} '{request}': must be greater than or equal to 1M.", path)
+
+
+def _memory_limit(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    request, limit = memory_or_zero(vmi_spec, "requests"), memory_or_zero(vmi_spec, "limits")
+    path, limit_path = _at(field, "requests", "memory"), _at(field, "limits", "memory")
+    if limit.value() < 0:
+        yield Cause(INVALID, f"{limit_path} '{limit}': must be greater than or equal to 0.", limit_path)
+    if limit.value() > 0 and request.value() > limit.value():
+        yield Cause(INVALID, f"{path} '{request}' is greater than {limit_path} '{limit}'", path)
+
+
+def _hugepages(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    size = hugepage_size(vmi_spec)
+    if size is None:
+        return
+    page_path = f"{field}.domain.memory.hugepages.pageSize"
+    try:
+        page = Quantity.parse(size)
+    except QuantityError:
+        yield Cause(INVALID, f"{page_path} '{size}': {FORMAT_WRONG}", page_path)
+        return
+    request, path = memory_or_zero(vmi_spec, "requests"), _at(field, "requests", "memory")
+    amount = guest(vmi_spec) or ZERO
+    memory = request.value() or amount.value() or memory_or_zero(vmi_spec, "limits").value()
+    if memory != 0 and memory < page.value():
+        text = f"{path} '{request}' must be equal to or larger than page size {page_path} '{size}'"
+        yield Cause(INVALID, text, path)
+    elif page.value() and memory % page.value() != 0:
+        yield Cause(
+            INVALID, f"{path} '{request}' is not a multiple of the page size {page_path} '{size}'", path
+        )
+
+
+def _guest_limit(
+    vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any], field: str
+) -> Iterator[Cause]:
+    """Only where vmRolloutStrategy isn't LiveUpdate: by default a guest larger than its limit is accepted."""
+    amount = guest(vmi_spec)
+    if live_update(configuration) or amount is None:
+        return
+    limit = memory_or_zero(vmi_spec, "limits")
+    if limit.value() != 0 and limit.value() < amount.value():
+        path = f"{field}.domain.memory.guest"
+        yield Cause(
+            INVALID,
+            f"{path} '{amount}' must be equal to or less than the memory limit {_at(field, 'limits', 'memory')} '{limit}'",
+            path,
+        )
+
+
+def _machine(vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    machine = str(get(vmi_spec, "domain", "machine", "type") or "")
+    architecture = str(vmi_spec.get("architecture") or "amd64")
+    allowed = configuration.get("emulatedMachines")
+    if allowed is None:
+        allowed = get(configuration, "architectureConfiguration", architecture, "emulatedMachines")
+    patterns = [str(pattern) for pattern in allowed or _MACHINES.get(architecture, _MACHINES["amd64"])]
+    if machine and not any(fnmatch.fnmatchcase(machine, pattern) for pattern in patterns):
+        path = f"{field}.domain.machine.type"
+        text = f"{path} is not supported: {machine} (allowed values: [{' '.join(patterns)}])"
+        yield Cause(INVALID, text, path)
+
+
+def _cpu(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    request, limit = (resource(vmi_spec, kind, "cpu") or ZERO for kind in ("requests", "limits"))
+    path, limit_path = _at(field, "requests", "cpu"), _at(field, "limits", "cpu")
+    for amount, where in ((request, path), (limit, limit_path)):
+        if amount.milli_value() < 0:
+            yield Cause(INVALID, f"{where} '{amount}': must be greater than or equal to 0.", where)
+    if limit.milli_value() > 0 and request.milli_value() > limit.milli_value():
+        yield Cause(INVALID, f"{path} '{request}' is greater than {limit_path} '{limit}'", path)
+
+
+def _pinning(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    """`validateCpuPinning`, spelling included."""
+    cpu = mapping(get(vmi_spec, "domain", "cpu"))
+    count = vcpus(cpu)
+    request, limit = (resource(vmi_spec, kind, "cpu") or ZERO for kind in ("requests", "limits"))
+    memory, memory_limit = memory_or_zero(vmi_spec, "requests"), memory_or_zero(vmi_spec, "limits")
+    path, limit_path = _at(field, "requests", "cpu"), _at(field, "limits", "cpu")
+    where, cores = f"{field}.domain.cpu.dedicatedCpuPlacement", f"{field}.domain.cpu.cores"
+    amount = guest(vmi_spec)
+    if (
+        memory.is_zero()
+        and memory_limit.is_zero()
+        and hugepage_size(vmi_spec) is None
+        and (amount is None or amount.is_zero())
+    ):
+        yield Cause(
+            INVALID,
+            f"{_at(field, 'requests', 'memory')}, {_at(field, 'limits', 'memory')}, "
+            f"{field}.domain.memory.hugepages or {field}.domain.memory.guest should be provided",
+            _at(field, "limits", "memory"),
+        )
+    for kind, quantity, name in (("requests", request, path), ("limits", limit, limit_path)):
+        if quantity.value() > 0 and quantity.value() * 1000 != quantity.milli_value():
+            yield Cause(INVALID, f"provided resources CPU {kind} must be an interger", name)
+    if memory.value() > 0 and memory_limit.value() > 0 and memory.value() != memory_limit.value():
+        memory_path = _at(field, "requests", "memory")
+        yield Cause(INVALID, f"{memory_path} must be equal to {_at(field, 'limits', 'memory')}", memory_path)
+    if request.value() == 0 and limit.value() == 0 and count == 0:
+        text = (
+            f"either {path} or {limit_path} or {cores} must be provided when DedicatedCPUPlacement is true "
+        )
+        yield Cause(INVALID, text, where)
+    if request.value() > 0 and limit.value() > 0 and request.value() != limit.value():
+        text = f"{path} or {limit_path} must be equal when DedicatedCPUPlacement is true "
+        yield Cause(INVALID, text, where)
+    if (
+        (request.value() > 0 or limit.value() > 0)
+        and count > 0
+        and request.value() != count
+        and limit.value() != count
+    ):
+        yield Cause(
+            INVALID,
+            f"{path} or {limit_path} must not be provided at the same time with {cores} when DedicatedCPUPlacement is true ",
+            where,
+        )
+    threads = int(cpu.get("threads") or 0)
+    if threads > 2:
+        yield Cause(
+            INVALID,
+            f"Not more than two threads must be provided at {field}.domain.cpu.threads (got {threads}) "
+            "when DedicatedCPUPlacement is true",
+            where,
+        )
+
+
+def _names(vmi_spec: Mapping[str, Any], *path: str) -> set[str]:
+    return {str(item.get("name", "")) for item in items(vmi_spec, *path)}
+
+
+def _disks(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    volumes = _names(vmi_spec, "volumes")
+    for index, disk in enumerate(items(vmi_spec, "domain", "devices", "disks")):
+        name = str(disk.get("name", ""))
+        if name not in volumes and disk.get("cdrom") is None:
+            path = f"{field}.domain.devices.disks[{index}]"
+            yield Cause(INVALID, f"{path}.Name '{name}' not found.", f"{path}.name")
+
+
+def _volume_disks(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    targets = _names(vmi_spec, "domain", "devices", "disks") | _names(
+        vmi_spec, "domain", "devices", "filesystems"
+    )
+    for index, volume in enumerate(items(vmi_spec, "volumes")):
+        name = str(volume.get("name", ""))
+        if volume.get("memoryDump") is None and name not in targets:
+            path = f"{field}.domain.volumes[{index}].name"
+            yield Cause(INVALID, f"{path} '{name}' not found.", path)
+
+
+def _mandatory(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    if memory_or_zero(vmi_spec, "requests").value() != 0:
+        return
+    if guest(vmi_spec) is None and hugepage_size(vmi_spec) is None:
+        yield Cause(
+            REQUIRED,
+            f"no memory requested, at least one of '{field}.domain.memory.guest', "
+            f"'{field}.domain.memory.hugepages.pageSize' or '{_at(field, 'requests', 'memory')}' must be set",
+        )
+
+
+def _metadata(
+    vmi: Mapping[str, Any], configuration: Mapping[str, Any], version: columns.Column
+) -> Iterator[Cause]:
+    annotations = mapping(get(vmi, "metadata", "annotations"))
+    gate = columns.gate("Sidecar", column=version, configuration=configuration, beta=False)
+    if annotations.get(HOOKS_ANNOTATION) and not gate:
+        yield Cause(
+            INVALID,
+            "sidecar feature gate is not enabled in kubevirt-config, invalid entry "
+            f"metadata.annotations.{HOOKS_ANNOTATION}",
+            "metadata.annotations",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refused KubeVirt CR: CRD validation (no webhook) or the update webhook."""
+
+    causes: tuple[Cause, ...]
+    by: Literal["schema", "webhook"]
+
+
+def validate_configuration(configuration: Mapping[str, Any]) -> Refusal | None:
+    """Check what of a KubeVirt CR's `spec.configuration` bears on memory; None: accepted.
+
+    `memoryOvercommit` must be an integer >= 10 (CRD), `additionalGuestMemoryOverheadRatio` a string that is a float.
+    """
+    path = "spec.configuration.developerConfiguration.memoryOvercommit"
+    value = get(configuration, "developerConfiguration", "memoryOvercommit")
+    causes: list[Cause] = []
+    if value is not None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            found = f'"{type_name(value)}"'
+            text = f"Invalid value: {found}: {path} in body must be of type integer: {found}"
+            causes.append(Cause("FieldValueTypeInvalid", text, path))
+        elif value < MINIMUM_OVERCOMMIT:
+            text = f"Invalid value: {value}: {path} in body should be greater than or equal to {MINIMUM_OVERCOMMIT}"
+            causes.append(Cause(INVALID, text, path))
+    ratio_path = "spec.configuration.additionalGuestMemoryOverheadRatio"
+    ratio = configuration.get("additionalGuestMemoryOverheadRatio")
+    if ratio is not None and not isinstance(ratio, str):
+        found = f'"{type_name(ratio)}"'
+        text = f"Invalid value: {found}: {ratio_path} in body must be of type string: {found}"
+        causes.append(Cause("FieldValueTypeInvalid", text, ratio_path))
+    if causes:
+        return Refusal(tuple(causes), "schema")
+    if ratio:
+        try:
+            float(ratio)
+        except ValueError:
+            text = (
+                f"ratio provided, {ratio}, cannot be parsed into float: "
+                f'strconv.ParseFloat: parsing "{ratio}": invalid syntax'
+            )
+            return Refusal((Cause(NOT_SUPPORTED, text),), "webhook")
+    return None
+
+
+def kubevirt_status(refusal: Refusal, name: str = "kubevirt") -> dict[str, Any]:
+    """Build the 422 Status of a refused KubeVirt CR."""
+    if refusal.by == "webhook":
+        return refused(UPDATE_VALIDATOR, refusal.causes)
+    listed = [f"{cause.field}: {cause.message}" for cause in refusal.causes]
+    text = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
+    out = status(
+        f'KubeVirt.kubevirt.io "{name}" is invalid: {text}', code=422, reason="Invalid", causes=refusal.causes
+    )
+    out["details"] = {"name": name, "group": "kubevirt.io", "kind": "KubeVirt", **out["details"]}
+    return out
+
+
+def kubectl_stderr(answer: Mapping[str, Any]) -> str:
+    """What kubectl prints for a webhook's 422 with causes: each as `field: message`, none at all: the server's words."""
+    causes = get(answer, "details", "causes") or ()
+    if answer.get("reason") != "Invalid" or not causes:
+        reason = f" ({answer['reason']})" if answer.get("reason") else ""
+        return f'Error from server{reason}: error when creating "STDIN": {answer.get("message")}'
+    lines = [f"{cause.get('field', '')}: {cause['message']}" for cause in causes]
+    if len(lines) == 1:
+        return f"The request is invalid: {lines[0]}"
+    return "The request is invalid: \n" + "\n".join(f"* {line}" for line in lines)
