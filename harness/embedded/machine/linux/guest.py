@@ -54,6 +54,8 @@ class LinuxGuest:
         self.oom_score_adj: int | None = None
         self._launch = launch
         self._process = process
+        # a pid may be reused once asyncio has reaped it, and Popen.send_signal would reap it under asyncio's feet
+        self._pidfd = os.pidfd_open(process.pid)
         self._signalled: set[int] = set()
         self._stderr = b""
         self._exit: asyncio.Future[GuestExit] = asyncio.get_running_loop().create_future()
@@ -75,6 +77,8 @@ class LinuxGuest:
         code = await self._process.wait()
         at = Seconds(asyncio.get_running_loop().time())
         self.died.set()
+        os.close(self._pidfd)
+        self._pidfd = -1
         if self.console.connected.is_set():
             await self.console.drained(_DRAIN)
         self.console.close()
@@ -137,10 +141,10 @@ class LinuxGuest:
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
-        if self._process.returncode is None:
+        if self._pidfd >= 0:
             self._signalled.add(number)
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                signal.pidfd_send_signal(self._pidfd, number)
 
     async def wait(self) -> GuestExit:
         """Return once the process is gone and reaped. Any number of waiters."""
