@@ -202,10 +202,7 @@ def _event(event: Mapping[str, Any], now: datetime) -> Cells:
     count = series.get("count") or event.get("count") or 1
     last_stamp = series.get("lastObservedTime") or event.get("lastTimestamp")
     last = since(last_stamp, now) if last_stamp else first
-    if count > 1 and event.get("firstTimestamp"):
-        shown = f"{last} (x{count} over {first})"
-    else:
-        shown = last
+    shown = f"{last} (x{count} over {first})" if count > 1 and event.get("firstTimestamp") else last
     component = source.get("component") or event.get("reportingComponent", "")
     host = source.get("host") or event.get("reportingInstance", "")
     return [

@@ -41,11 +41,6 @@ class StatusError(ApiError):
         super().__init__(str(status.get("message", "")))
         self.status = dict(status)
 
-    @property
-    def http_code(self) -> int:
-        """The code of the carried Status."""
-        return int(self.status.get("code") or self.code)
-
 
 class BadRequest(ApiError):
     """The request can't be understood."""
@@ -150,6 +145,18 @@ class Invalid(ApiError):
                 ],
             },
         )
+
+
+class NotAcceptable(ApiError):
+    """None of the media types the client takes is made here."""
+
+    code, reason = 406, "NotAcceptable"
+
+
+class NotImplementedHere(ApiError):
+    """A real cluster serves this; the embedded one doesn't, and says so."""
+
+    code, reason = 501, "NotImplemented"
 
 
 class Unavailable(ApiError):
