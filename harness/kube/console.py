@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -63,7 +64,8 @@ class Console:
 
     async def lines(self) -> AsyncGenerator[ConsoleItem]:
         """Yield lines and notes until closed; whether the guest still lives is for others to know."""
-        had_session = False
+        loop = asyncio.get_running_loop()
+        lost: float | None = None
         refused = ""
         while True:
             ended = "closed"
@@ -76,9 +78,10 @@ class Console:
                     yield StreamNote("reconnect", f"console of {self._who}: {error}", {"vmi": self._who})
                 await asyncio.sleep(max(self._backoff.next(), 0.25))
                 continue
-            if had_session:
-                yield StreamNote("gap", f"console of {self._who}: connected again", {"vmi": self._who})
-            had_session, refused = True, ""
+            if lost is not None:
+                gap: dict[str, Any] = {"vmi": self._who, "seconds": round(loop.time() - lost, 3)}
+                yield StreamNote("gap", f"console of {self._who}: connected again", gap)
+            refused = ""
             splitter = LineSplitter(limit=MAX_LINE * 2)
             async with socket:
                 self._socket = socket
@@ -98,6 +101,7 @@ class Console:
                 except (aiohttp.ClientError, OSError) as error:
                     ended = describe(error)
                 finally:
+                    lost = loop.time()
                     self._open.clear()
                     self._socket = None
             if splitter.rest:

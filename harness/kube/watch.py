@@ -150,7 +150,7 @@ class Watcher:
                 "resource": self._resource.plural,
                 "resourceVersion": self._known.version,
                 "failures": self._backoff.failures,
-                "delay": round(delay, 3),
+                "seconds": round(delay, 3),
             },
         )
         if delay:
@@ -158,7 +158,7 @@ class Watcher:
 
     async def _relist(self, why: str) -> AsyncGenerator[WatchItem]:
         """List until it works, then tell the difference to what was known."""
-        since = self._known.version
+        since, began = self._known.version, asyncio.get_running_loop().time()
         # At once the first time, later no faster than the back-off allows: 410 may be all a server has to say.
         await asyncio.sleep(self._backoff.next())
         while True:
@@ -181,7 +181,12 @@ class Watcher:
         yield StreamNote(
             "gap",
             f"{self._resource.plural}: listed again ({why})",
-            {"resource": self._resource.plural, "from": since, "to": version},
+            {
+                "resource": self._resource.plural,
+                "from": since,
+                "to": version,
+                "seconds": round(asyncio.get_running_loop().time() - began, 3),
+            },
         )
         current = {_uid(item): item for item in items}
         before, self._known.objects, self._known.version = self._known.objects, current, version

@@ -1,0 +1,104 @@
+"""From a scenario's fleet to the manifests that are sent. Pure."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.spec.model import FleetSpec, Scenario
+
+RUN_LABEL = "density.dev/run"
+"""On everything a run creates, so that leftovers can be found by it."""
+FLEET_LABEL = "density.dev/fleet"
+HOSTNAME = "kubernetes.io/hostname"
+
+GuestSettings = Callable[..., Mapping[str, Any]]
+"""`cluster.guest_settings(nonce=…, deaf=…)`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One VMI (or VM) about to be created."""
+
+    fleet: str
+    name: str
+    vmi: str
+    """`<namespace>/<name>` of the VMI."""
+    nonce: str
+    manifest: Mapping[str, Any]
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Return target with an RFC 7386 merge patch applied; neither is changed."""
+    if not isinstance(patch, Mapping):
+        return copy.deepcopy(patch)
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key), value)
+    return result
+
+
+def plan(
+    scenario: Scenario,
+    *,
+    namespace: str,
+    run: str,
+    nodes: Mapping[str, str],
+    pin: bool,
+    settings: GuestSettings,
+    nonce: Callable[[], str],
+) -> tuple[Planned, ...]:
+    """Return every member of every fleet, in the scenario's order.
+
+    `nodes`: scenario node name → kube node name. `pin`: members without a node are confined to the scenario's
+    nodes, because the cluster has others too.
+    """
+    planned: list[Planned] = []
+    for fleet in scenario.fleet:
+        where = [nodes[fleet.node]] if fleet.node else sorted(nodes.values()) if pin else []
+        for name in fleet.members:
+            secret = nonce()
+            planned.append(
+                Planned(
+                    fleet=fleet.name,
+                    name=name,
+                    vmi=f"{namespace}/{name}",
+                    nonce=secret,
+                    manifest=_manifest(
+                        fleet,
+                        name=name,
+                        namespace=namespace,
+                        run=run,
+                        where=where,
+                        settings=settings(nonce=secret, deaf=fleet.deaf),
+                    ),
+                )
+            )
+    return tuple(planned)
+
+
+def _manifest(
+    fleet: FleetSpec, *, name: str, namespace: str, run: str, where: list[str], settings: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    labels = {RUN_LABEL: run, FLEET_LABEL: fleet.name}
+    whole = merge(fleet.manifest, {"metadata": {"name": name, "namespace": namespace, "labels": labels}})
+    whole["metadata"].pop("generateName", None)
+    inner = merge({"metadata": {"labels": labels}, "spec": _placement(where)}, settings)
+    if whole.get("kind") == "VirtualMachine":
+        return dict(merge(whole, {"spec": {"template": inner}}))
+    return dict(merge(whole, inner))
+
+
+def _placement(where: list[str]) -> Mapping[str, Any]:
+    if not where:
+        return {}
+    if len(where) == 1:
+        return {"nodeSelector": {HOSTNAME: where[0]}}
+    term = {"matchExpressions": [{"key": HOSTNAME, "operator": "In", "values": where}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    return {"affinity": {"nodeAffinity": required}}

@@ -1,0 +1,214 @@
+"""What is so right now, folded from the records: the only thing orchestrator and workload look at.
+
+It decides what to do next, never what is reported: judging reads the records again, by its own means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.records.model import Guest, Kernel, Record, Sample, Watch
+from harness.run.console_lines import AgentLine, parse
+from harness.units import Bytes, Seconds
+
+FINAL_PHASES = frozenset({"Succeeded", "Failed"})
+FRESH = 3.0
+"""Seconds after which a probe's reading is no longer 'now' (it comes every 0.5 s; less often under load)."""
+
+
+@dataclass(slots=True)
+class GuestView:
+    """One guest as its console tells."""
+
+    nonce: str
+    hello: AgentLine | None = None
+    held: Bytes = Bytes(0)
+    said_bye: bool = False
+    wrong_nonce: str = ""
+    replies: dict[int, AgentLine] = field(default_factory=dict)
+
+    @property
+    def mem_available(self) -> Bytes | None:
+        """MemAvailable at `hello`: what percentages of a guest are of."""
+        value = self.hello.number("memavailable") if self.hello else None
+        return None if value is None else Bytes(value)
+
+
+class World:
+    """Apply every record in order, then ask."""
+
+    def __init__(self) -> None:
+        self.vmis: dict[str, Mapping[str, Any]] = {}
+        self.gone: set[str] = set()
+        """VMIs deleted."""
+        self.pods: dict[str, Mapping[str, Any]] = {}
+        """By uid; kept after deletion."""
+        self.nodes: dict[str, Mapping[str, Any]] = {}
+        self.guests: dict[str, GuestView] = {}
+        self.capacity: dict[str, Bytes] = {}
+        """Kube node name → size; set by the orchestrator from the node handles."""
+        self._probed: dict[str, tuple[Seconds, Bytes]] = {}
+        self._served: dict[str, tuple[str, Bytes]] = {}
+        self.first_death: dict[str, Seconds] = {}
+        """VMI → when its end was first seen."""
+        self.now = Seconds(0.0)
+
+    def expect_guest(self, vmi: str, nonce: str) -> None:
+        """Announce a guest that was, or is about to be, created."""
+        self.guests[vmi] = GuestView(nonce=nonce)
+
+    def apply(self, _line: int, record: Record) -> None:
+        """Take one record."""
+        self.now = record.t
+        match record:
+            case Watch():
+                self._watch(record)
+            case Guest():
+                self._console(record)
+            case Sample(source="cgroup", subject="/"):
+                working_set = record.data.get("workingSet")
+                if isinstance(working_set, int) and record.node in self.capacity:
+                    available = max(0, self.capacity[record.node] - working_set)
+                    self._probed[record.node] = (record.t, Bytes(available))
+            case Sample(source="stats/summary"):
+                row = (record.data.get("node") or {}).get("memory") or {}
+                if isinstance(row.get("availableBytes"), int):
+                    self._served[record.node] = (str(row.get("time", "")), Bytes(row["availableBytes"]))
+            case Kernel() if record.vmi:
+                self._dead(record.vmi)
+            case _:
+                pass
+
+    def _watch(self, record: Watch) -> None:
+        item = record.object
+        meta = item.get("metadata") or {}
+        deleted = record.type == "DELETED"
+        match item.get("kind"):
+            case "Node":
+                self.nodes[meta.get("name", "")] = item
+            case "VirtualMachineInstance":
+                key = f"{meta.get('namespace', '')}/{meta.get('name', '')}"
+                self.vmis[key] = item
+                if deleted:
+                    self.gone.add(key)
+                if deleted or phase(item) in FINAL_PHASES:
+                    self._dead(key)
+            case "Pod":
+                self.pods[meta.get("uid", "")] = item
+                owner = vmi_of_pod(item)
+                if owner and (deleted or phase(item) in FINAL_PHASES or evicted_by_kubelet(item)):
+                    self._dead(owner)
+            case _:
+                pass
+
+    def _dead(self, vmi: str) -> None:
+        self.first_death.setdefault(vmi, self.now)
+
+    def _console(self, record: Guest) -> None:
+        view, line = self.guests.get(record.vmi), parse(record.line)
+        if view is None or line is None:
+            return
+        match line.word:
+            case "hello":
+                if line.fields.get("nonce") != view.nonce:
+                    view.wrong_nonce = line.fields.get("nonce", "")
+                elif view.hello is None:
+                    view.hello = line
+            case "stat" | "ok" | "bye":
+                view.held = Bytes(held) if (held := line.number("held")) is not None else view.held
+            case "held":
+                view.held = Bytes(held) if (held := line.number("bytes")) is not None else view.held
+            case _:
+                pass
+        number = line.number("id")
+        if number is not None and line.word in {"ok", "err"}:
+            view.replies[number] = line
+        if line.word == "bye":
+            view.said_bye = True
+            self._dead(record.vmi)
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    def is_dead(self, vmi: str) -> bool:
+        """Whether its end was seen: evicted, killed, shut down, deleted."""
+        return vmi in self.first_death
+
+    def is_ready(self, vmi: str) -> bool:
+        """Whether the guest said hello with the nonce it was given."""
+        view = self.guests.get(vmi)
+        return view is not None and view.hello is not None
+
+    def is_running(self, vmi: str) -> bool:
+        """Whether the VMI's phase is Running."""
+        return phase(self.vmis.get(vmi, {})) == "Running"
+
+    def node_of(self, vmi: str) -> str:
+        """The node its pod runs on, '' while unscheduled."""
+        for pod in self.pods.values():
+            if vmi_of_pod(pod) == vmi and (node := (pod.get("spec") or {}).get("nodeName")):
+                return str(node)
+        return str((self.vmis.get(vmi, {}).get("status") or {}).get("nodeName") or "")
+
+    def available(self, node: str) -> Bytes | None:
+        """The node's memory.available: as probed, else as its kubelet last served it (up to 10 s old)."""
+        probed = self._probed.get(node)
+        if probed is not None and self.now - probed[0] <= FRESH:
+            return probed[1]
+        served = self._served.get(node)
+        return served[1] if served else None
+
+    def stats_time(self, node: str) -> str:
+        """Time stamp of the node's memory row in stats/summary; it changes once per kubelet pass."""
+        return self._served.get(node, ("", Bytes(0)))[0]
+
+    def under_pressure(self, node: str) -> bool:
+        """Whether the node's MemoryPressure condition is True."""
+        conditions = (self.nodes.get(node, {}).get("status") or {}).get("conditions") or ()
+        return any(c.get("type") == "MemoryPressure" and c.get("status") == "True" for c in conditions)
+
+    def why_not_running(self, vmi: str) -> str:
+        """What the objects say of a VMI that does not start, in one line."""
+        found = [f"phase {phase(self.vmis[vmi]) or 'none'}" if vmi in self.vmis else "VMI not seen"]
+        for pod in self.pods.values():
+            if vmi_of_pod(pod) == vmi:
+                found.append(f"pod {phase(pod)}")
+                found += [
+                    str(c.get("message"))
+                    for c in (pod.get("status") or {}).get("conditions") or ()
+                    if c.get("status") == "False" and c.get("message")
+                ]
+        found += [
+            str(c.get("message"))
+            for c in (self.vmis.get(vmi, {}).get("status") or {}).get("conditions") or ()
+            if c.get("status") == "False" and c.get("message")
+        ]
+        view = self.guests.get(vmi)
+        if view is not None and view.wrong_nonce:
+            found.append(f"hello with another nonce ({view.wrong_nonce})")
+        return "; ".join(dict.fromkeys(found))
+
+
+def phase(item: Mapping[str, Any]) -> str:
+    """`status.phase`, '' if there is none."""
+    return str((item.get("status") or {}).get("phase") or "")
+
+
+def vmi_of_pod(pod: Mapping[str, Any]) -> str:
+    """`<namespace>/<name>` of the VMI a virt-launcher pod belongs to, '' for other pods."""
+    meta = pod.get("metadata") or {}
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("kind") == "VirtualMachineInstance":
+            return f"{meta.get('namespace', '')}/{owner.get('name', '')}"
+    return ""
+
+
+def evicted_by_kubelet(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod has the condition a kubelet sets when it evicts (KEP-3329)."""
+    return any(
+        c.get("type") == "DisruptionTarget"
+        and c.get("status") == "True"
+        and c.get("reason") == "TerminationByKubelet"
+        for c in (pod.get("status") or {}).get("conditions") or ()
+    )
