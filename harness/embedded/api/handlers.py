@@ -252,7 +252,9 @@ class Handlers:
         return self._write(call, old, body)
 
     async def _patch(self, call: Call) -> web.Response:
-        media, body = content_type(call.request), await read_json(call.request)
+        media = content_type(call.request)
+        patches.check_media_type(call.target.resource, media)
+        body = await read_json(call.request)
         old = self._store.get(call.target.resource, call.namespace, call.target.name)
         return self._write(call, old, patches.apply(call.target.resource, media, old, body))
 
