@@ -1,0 +1,30 @@
+"""What is wrong with a file people wrote: one line, `file:line:column: message (did you mean 'x'?)`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpecError(Exception):
+    """A mistake in a scenario, manifest, claims or baseline file. `line` and `column` count from 1."""
+
+    def __init__(
+        self, message: str, *, file: str, line: int = 1, column: int = 1, suggestion: str | None = None
+    ) -> None:
+        self.file = file
+        self.line = line
+        self.column = column
+        self.message = message
+        self.suggestion = suggestion
+        hint = "" if suggestion is None else f" (did you mean '{suggestion}'?)"
+        super().__init__(f"{file}:{line}:{column}: {message}{hint}")
+
+
+def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known word most like this one, or None. Ties are broken by the order of `known`, so answers are stable."""
+    candidates = list(dict.fromkeys(known))
+    by_folded = {candidate.casefold().replace("_", "-"): candidate for candidate in reversed(candidates)}
+    if (same := by_folded.get(word.casefold().replace("_", "-"))) is not None:
+        return same
+    return next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=cutoff)), None)
