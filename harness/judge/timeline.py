@@ -1,0 +1,392 @@
+"""The index of a run: who was there, what happened to whom and when, built record by record in one pass.
+
+Times are seconds of the run. An object's own time becomes an interval: `[T, T + resolution)`, cut by the moment
+it reached us, since nothing is seen before it happens. What arrives after the window's end is not looked at: the
+harness deletes its VMIs then, and that says nothing about density.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.judge.console import Line, parse
+from harness.judge.interval import Interval
+from harness.judge.kmsg import OomReader, pod_uid
+from harness.judge.tracks import (
+    Disruption,
+    Happening,
+    Mark,
+    PhaseMark,
+    PodTrack,
+    Termination,
+    Track,
+    VmiTrack,
+    named_nanosecond,
+    vmi_of_launcher,
+)
+from harness.records import served
+from harness.records.model import Action, End, Guest, Kernel, Note, Record, Sample, Watch
+
+EVENTS = frozenset(
+    {"Evicted", "Killing", "ShuttingDown", "Stopped", "SystemOOM", "EvictionThresholdMet", "Preempting"}
+)
+REJECTED = "Pod was rejected"
+_NO_LIMIT = 1 << 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said(Mark):
+    """One line of a guest."""
+
+    text: str
+    parsed: Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySample(Mark):
+    """Memory of a cgroup: bytes. `when` is the time it speaks of."""
+
+    when: Interval
+    usage: int
+    working_set: int
+    rss: int | None
+    available: int | None = None
+    """Only where the source says so itself (stats/summary)."""
+    source: str = "cgroup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health(Mark):
+    """A note of the harness about its own lateness or loss: it spoilt `[begin, t]` by `seconds`."""
+
+    what: str
+    text: str
+    seconds: float
+    begin: float
+
+
+HEALTH = frozenset({"loop-lag", "late-pass", "lost-sample", "gap", "throttled"})
+
+
+class Timeline:
+    """The index. Feed it with `add`; read its attributes at any time."""
+
+    def __init__(self, *, started: str, window: tuple[float, float | None] = (0.0, None)) -> None:
+        self.epoch = served.epoch(started)
+        self.window_start = window[0]
+        self._stated_end = window[1]
+        self.window_end: float | None = None
+        self.last_t = 0.0
+        self.pods: dict[str, PodTrack] = {}
+        self.vmis: dict[str, VmiTrack] = {}
+        self.events: list[Happening] = []
+        self._event_uids: dict[str, tuple[int, str]] = {}
+        self.node_memory: dict[str, list[tuple[float, int]]] = {}
+        self.configz: dict[str, tuple[int, Mapping[str, Any]]] = {}
+        self.console: dict[str, list[Said]] = {}
+        self.node_cgroup: dict[str, list[MemorySample]] = {}
+        self.node_stats: dict[str, list[MemorySample]] = {}
+        self.pod_cgroup: dict[str, list[MemorySample]] = {}
+        self.processes: dict[str, list[tuple[float, int, int | None]]] = {}
+        """VMI key → `(t, line, pid)`."""
+        self.actions: list[tuple[int, Action]] = []
+        self.oom = OomReader()
+        self.health: list[Health] = []
+        self.streams: set[str] = set()
+        self.kinds: set[str] = set()
+        self.unreadable: list[int] = []
+        self.ended = False
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def extend(self, records: Iterable[tuple[int, Record]]) -> Timeline:
+        """Add many records and return self."""
+        for number, record in records:
+            self.add(number, record)
+        return self
+
+    def add(self, number: int, record: Record) -> None:
+        """Take the record of one line."""
+        self.ended = False
+        if isinstance(record, End):
+            self.ended = sum(record.counts.values()) == number - 1
+            return
+        if isinstance(record, Note):
+            self._note(number, record)
+            return
+        if self._stated_end is not None and record.t > self._stated_end:
+            return
+        if self.window_end is not None:
+            return
+        self.last_t = max(self.last_t, record.t)
+        self.streams.add(record.__struct_config__.tag)  # type: ignore[arg-type]
+        if isinstance(record, Watch):
+            self._watch(number, record)
+        elif isinstance(record, Sample):
+            self._sample(number, record)
+        elif isinstance(record, Guest):
+            said = Said(t=record.t, line=number, text=record.line, parsed=parse(record.line))
+            self.console.setdefault(record.vmi, []).append(said)
+        elif isinstance(record, Action):
+            self.actions.append((number, record))
+            if record.what == "window-end":
+                self.window_end = record.t
+        elif isinstance(record, Kernel):
+            self.oom.add(number, record)
+
+    @property
+    def end(self) -> float:
+        """The end of the window in seconds of the run."""
+        if self.window_end is not None:
+            return self.window_end
+        return self.last_t if self._stated_end is None else self._stated_end
+
+    @property
+    def complete(self) -> bool:
+        """Whether the record file is whole, or at least the window was closed before it was cut."""
+        return self.ended and not self.unreadable
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can happen inside the window."""
+        stated = self._stated_end is not None and self.last_t >= self._stated_end
+        return (self.window_end is not None or stated or self.ended) and not self.unreadable
+
+    def own(self, instant: served.Instant | None, arrival: float) -> Interval | None:
+        """Return an object's own time in seconds of the run, cut by its arrival."""
+        if instant is None:
+            return None
+        low = instant.seconds - self.epoch
+        high = low + instant.resolution
+        return Interval(min(low, arrival), min(high, arrival))
+
+    # -- streams -----------------------------------------------------------------------------------------------
+
+    def _note(self, number: int, note: Note) -> None:
+        if note.what == "unreadable":
+            self.unreadable.append(number)
+        if note.what in HEALTH:
+            value = note.data.get("seconds", 0.0)
+            seconds = float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+            self.health.append(
+                Health(
+                    t=note.t,
+                    line=number,
+                    what=note.what,
+                    text=note.text,
+                    seconds=seconds,
+                    begin=note.t - seconds,
+                )
+            )
+
+    def _watch(self, number: int, record: Watch) -> None:
+        obj = record.object
+        kind = obj.get("kind")
+        mark = Mark(t=record.t, line=number)
+        self.kinds.add(str(kind))
+        if kind == "Pod":
+            self._pod(mark, obj, deleted=record.type == "DELETED")
+        elif kind == "VirtualMachineInstance":
+            self._vmi(mark, obj, deleted=record.type == "DELETED")
+        elif kind == "Event" and record.type != "DELETED":
+            self._event(mark, obj)
+        elif kind == "Node":
+            memory = served.maybe_quantity(served.dig(obj, "status", "capacity", "memory"))
+            if memory is not None:
+                self.node_memory.setdefault(served.name(obj), []).append((record.t, memory))
+
+    def _phase(self, track: Track, mark: Mark, obj: Mapping[str, Any]) -> None:
+        phase = str(served.dig(obj, "status", "phase") or "")
+        if phase and phase != track.phase:
+            track.phases.append(PhaseMark(t=mark.t, line=mark.line, phase=phase))
+        track.object = obj
+        track.last = mark
+
+    def _pod(self, mark: Mark, obj: Mapping[str, Any], *, deleted: bool) -> None:
+        uid = served.uid(obj) or served.key(obj)
+        pod = self.pods.get(uid)
+        if pod is None:
+            pod = PodTrack(uid=uid, key=served.key(obj), first=mark, last=mark, object=obj)
+            self.pods[uid] = pod
+        self._phase(pod, mark, obj)
+        pod.node = str(served.dig(obj, "spec", "nodeName") or "") or pod.node
+        for owner in served.mappings(obj, "metadata", "ownerReferences"):
+            if owner.get("kind") == "VirtualMachineInstance":
+                pod.vmi_uid = str(owner.get("uid") or "")
+                pod.vmi_name = str(owner.get("name") or "")
+        labels = served.dig(obj, "metadata", "labels")
+        if not pod.vmi_name and isinstance(labels, Mapping) and labels.get("kubevirt.io") == "virt-launcher":
+            pod.vmi_uid = str(labels.get("kubevirt.io/created-by") or "")
+            pod.vmi_name = str(labels.get("vm.kubevirt.io/name") or "") or vmi_of_launcher(pod.name)
+        if str(served.dig(obj, "status", "message") or "").startswith(REJECTED):
+            pod.rejected = True
+        qos = str(served.dig(obj, "status", "qosClass") or "")
+        if qos and pod.qos is None:
+            pod.qos = (qos, mark.line)
+        if pod.terminating is None and served.dig(obj, "metadata", "deletionTimestamp"):
+            pod.terminating = mark
+        self._disruption(pod, mark, obj)
+        for status in served.mappings(obj, "status", "containerStatuses"):
+            self._termination(pod, mark, status)
+        if deleted and pod.deleted is None:
+            pod.deleted = mark
+
+    def _disruption(self, pod: PodTrack, mark: Mark, obj: Mapping[str, Any]) -> None:
+        found = served.condition(obj, "DisruptionTarget")
+        if pod.disruption is not None or found is None:
+            return
+        if found.get("status") != "True" or found.get("reason") != "TerminationByKubelet":
+            return
+        own = self.own(served.maybe_instant(found.get("lastTransitionTime")), mark.t)
+        when = own or Interval(-math.inf, mark.t)
+        pod.disruption = Disruption(
+            t=mark.t, line=mark.line, when=when, message=str(found.get("message") or "")
+        )
+
+    def _termination(self, pod: PodTrack, mark: Mark, status: Mapping[str, Any]) -> None:
+        name = str(status.get("name") or "")
+        state = served.dig(status, "state", "terminated") or served.dig(status, "lastState", "terminated")
+        if not isinstance(state, Mapping):
+            return
+        code = state.get("exitCode")
+        finished = self.own(served.maybe_instant(state.get("finishedAt")), mark.t)
+        known = pod.terminations.get(name)
+        if known is not None and (known.finished is not None or finished is None):
+            return
+        pod.terminations[name] = Termination(
+            t=mark.t if known is None else known.t,
+            line=mark.line if known is None else known.line,
+            container=name,
+            exit_code=code if isinstance(code, int) else None,
+            reason=str(state.get("reason") or ""),
+            finished=finished,
+        )
+
+    def _vmi(self, mark: Mark, obj: Mapping[str, Any], *, deleted: bool) -> None:
+        uid = served.uid(obj) or served.key(obj)
+        vmi = self.vmis.get(uid)
+        if vmi is None:
+            vmi = VmiTrack(uid=uid, key=served.key(obj), first=mark, last=mark, object=obj)
+            self.vmis[uid] = vmi
+        self._phase(vmi, mark, obj)
+        vmi.node = str(served.dig(obj, "status", "nodeName") or "") or vmi.node
+        pods = served.dig(obj, "status", "activePods")
+        if isinstance(pods, Mapping):
+            vmi.pod_uids.update(str(uid) for uid in pods)
+        qos = str(served.dig(obj, "status", "qosClass") or "")
+        if qos and vmi.qos is None:
+            vmi.qos = (qos, mark.line)
+        if deleted and vmi.deleted is None:
+            vmi.deleted = mark
+
+    def _event(self, mark: Mark, obj: Mapping[str, Any]) -> None:
+        reason = str(obj.get("reason") or "")
+        if reason not in EVENTS:
+            return
+        identity = served.uid(obj) or served.key(obj)
+        exact = named_nanosecond(obj)
+        if exact is not None:
+            when = Interval(min(exact - self.epoch, mark.t), min(exact - self.epoch + 1e-6, mark.t))
+        else:
+            when = self.own(served.event_time(obj), mark.t) or Interval(-math.inf, mark.t)
+        count = obj.get("count") or 1
+        version = (int(count) if isinstance(count, int) else 1, str(when.low))
+        if self._event_uids.get(identity) == version:
+            return
+        self._event_uids[identity] = version
+        subject = served.event_subject(obj)
+        self.events.append(
+            Happening(
+                t=mark.t,
+                line=mark.line,
+                reason=reason,
+                kind=str(subject.get("kind") or ""),
+                namespace=str(subject.get("namespace") or ""),
+                name=str(subject.get("name") or ""),
+                uid=str(subject.get("uid") or ""),
+                message=served.event_message(obj),
+                node=str(served.dig(obj, "source", "host") or obj.get("reportingInstance") or ""),
+                when=when,
+                exact=exact is not None,
+            )
+        )
+
+    def _sample(self, number: int, record: Sample) -> None:
+        data = record.data
+        if record.source == "configz":
+            config = data.get("kubeletconfig", data)
+            if isinstance(config, Mapping):
+                self.configz[record.node] = (number, config)
+        elif record.source == "stats/summary":
+            self._stats(number, record)
+        elif record.source == "process":
+            pid = data.get("pid")
+            item = (record.t, number, pid if isinstance(pid, int) else None)
+            self.processes.setdefault(record.subject, []).append(item)
+        elif record.source == "cgroup":
+            self._cgroup(number, record)
+
+    def _cgroup(self, number: int, record: Sample) -> None:
+        data = record.data
+        usage = data.get("usage")
+        if not isinstance(usage, int | float):
+            return
+        inactive = data.get("inactiveFile", data.get("inactive_file", 0)) or 0
+        working = data.get("workingSet", max(0, usage - inactive))
+        rss = data.get("rss")
+        sample = MemorySample(
+            t=record.t,
+            line=number,
+            when=Interval(record.t, record.t),
+            usage=int(usage),
+            working_set=int(working),
+            rss=int(rss) if isinstance(rss, int | float) else None,
+        )
+        if record.subject == "/":
+            self.node_cgroup.setdefault(record.node, []).append(sample)
+            limit = data.get("limit")
+            if (
+                isinstance(limit, int | float)
+                and 0 < limit < _NO_LIMIT
+                and record.node not in self.node_memory
+            ):
+                self.node_memory.setdefault(record.node, []).append((record.t, int(limit)))
+            return
+        uid = _pod_uid_of_subject(record.subject)
+        if uid:
+            self.pod_cgroup.setdefault(uid, []).append(sample)
+
+    def _stats(self, number: int, record: Sample) -> None:
+        memory = served.dig(record.data, "node", "memory")
+        if not isinstance(memory, Mapping):
+            return
+        available, working = memory.get("availableBytes"), memory.get("workingSetBytes")
+        when = self.own(served.maybe_instant(memory.get("time")), record.t)
+        node = record.node or str(served.dig(record.data, "node", "nodeName") or "")
+        if not isinstance(available, int) or when is None:
+            return
+        samples = self.node_stats.setdefault(node, [])
+        if samples and samples[-1].when.low == when.low:
+            return
+        samples.append(
+            MemorySample(
+                t=record.t,
+                line=number,
+                when=when,
+                usage=int(memory.get("usageBytes") or 0),
+                working_set=int(working) if isinstance(working, int) else 0,
+                rss=None,
+                available=available,
+                source="stats/summary",
+            )
+        )
+
+
+def _pod_uid_of_subject(subject: str) -> str:
+    """Return the pod UID of a cgroup sample's subject: `pod/<uid>` or a cgroup path."""
+    if subject.startswith("pod/"):
+        return subject.removeprefix("pod/")
+    return pod_uid(subject.rstrip("/").rpartition("/")[2])
