@@ -152,7 +152,8 @@ class Today:
 
     kind: str
     args: Mapping[str, Any]
-    """Literal arguments of the expectation, without `of`/`fleet` (bound from the scenario's check)."""
+    """Parsed fields of the expectation class without its subject (`of`, `fleets`), which a scenario's check names:
+    see `spec.claims.known_today`. Of a kind that is not built yet: the literals as written."""
     verdict: Literal["differs", "refuted"]
     columns: tuple[str, ...] = ("*",)
     why: str = ""
@@ -165,10 +166,15 @@ class Claim:
     id: str
     quote: str
     promise: str
-    """In words, for people; the literal expectation stands in `promise_kind` and `promise_args`."""
+    """In words, for people; the literal expectation stands in `promise_kind` and `promise_args` (as in `Today`)."""
     promise_kind: str | None
     promise_args: Mapping[str, Any]
     today: tuple[Today, ...]
     decided_by: Literal["kubelet", "kubevirt", "kernel", "qemu", "kubernetes", "nobody"]
     untestable: str | None = None
+    also: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    """Further expectations (kind, arguments) the same sentence makes."""
     note: str = ""
+    """Known divergence, and what a check of it must know."""
+    corrected: str = ""
+    """The sentence as it would be true today; '' where the page is right or nothing can be said."""
