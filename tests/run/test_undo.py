@@ -38,7 +38,7 @@ def crash(where: Path, *entries: dict[str, object]) -> Path:
     return path
 
 
-def test_an_entry_is_on_disk_when_the_call_returns_and_gone_after_close(tmp_path: Path):
+def test_an_entry_is_on_disk_when_the_call_returns_and_gone_after_close(tmp_path: Path) -> None:
     file = undo.UndoFile.create(run="r", command=["density", "run", "x.yaml"], where=tmp_path)
     file({"op": "unlink", "path": "/tmp/kubevirt-density-none"})
     header, entries = undo.read(file.path)
@@ -59,7 +59,7 @@ def test_an_entry_is_on_disk_when_the_call_returns_and_gone_after_close(tmp_path
     assert file.close() == ()
 
 
-def test_close_undoes_in_reverse_and_says_what_it_did(tmp_path: Path):
+def test_close_undoes_in_reverse_and_says_what_it_did(tmp_path: Path) -> None:
     scratch = tmp_path / "kubevirt-density-x"
     setting = tmp_path / "setting"
     setting.write_text("100")
@@ -80,7 +80,7 @@ def test_close_undoes_in_reverse_and_says_what_it_did(tmp_path: Path):
     assert not scratch.exists()
 
 
-def test_what_cannot_be_undone_keeps_the_file_and_not_the_others_from_being_undone(tmp_path: Path):
+def test_what_cannot_be_undone_keeps_the_file_and_not_the_others_from_being_undone(tmp_path: Path) -> None:
     victim = tmp_path / "kubevirt-density.sock"
     victim.write_text("")
     file = undo.UndoFile.create(run="r", where=tmp_path / "undo")
@@ -97,12 +97,12 @@ def test_what_cannot_be_undone_keeps_the_file_and_not_the_others_from_being_undo
 @pytest.mark.parametrize(
     "path", ["/", "/etc", "relative/kubevirt-density", "/tmp/kubevirt-density/../../etc"]
 )
-def test_nothing_is_deleted_that_is_not_ours(op: str, path: str):
+def test_nothing_is_deleted_that_is_not_ours(op: str, path: str) -> None:
     (done,) = undo.undo_all([{"op": op, "path": path, "to": "/"}], same_boot=True)
     assert "not a path of ours" in done.failed
 
 
-def test_an_entry_nobody_could_undo_is_refused_at_once(tmp_path: Path):
+def test_an_entry_nobody_could_undo_is_refused_at_once(tmp_path: Path) -> None:
     with (
         undo.UndoFile.create(run="r", where=tmp_path) as file,
         pytest.raises(UndoError, match="unknown op; known: kill, move-processes, rmdir-cgroup"),
@@ -110,27 +110,27 @@ def test_an_entry_nobody_could_undo_is_refused_at_once(tmp_path: Path):
         file({"op": "format-disk", "path": "/"})
 
 
-def test_a_directory_that_cannot_be_written_says_what_to_do(tmp_path: Path):
+def test_a_directory_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UndoError, match="Not a directory: set XDG_STATE_HOME"):
         undo.UndoFile.create(run="r", where=tmp_path / "file" / "undo")
 
 
-def test_a_full_disk_is_an_error_before_the_change():
+def test_a_full_disk_is_an_error_before_the_change() -> None:
     with pytest.raises(UndoError, match="No space left on device"):
         undo.UndoFile(Path("/dev/full"), os.open("/dev/full", os.O_WRONLY))(
             {"op": "unlink", "path": "/x-density"}
         )
 
 
-def test_clean_leaves_a_living_owner_alone(tmp_path: Path):
+def test_clean_leaves_a_living_owner_alone(tmp_path: Path) -> None:
     with undo.UndoFile.create(run="mine", where=tmp_path) as file:
         (found,) = undo.clean(where=tmp_path)
         assert (found.state, found.run) == ("owner-alive", "mine")
         assert file.path.exists()
 
 
-def test_clean_undoes_what_a_killed_owner_left_and_only_once(tmp_path: Path):
+def test_clean_undoes_what_a_killed_owner_left_and_only_once(tmp_path: Path) -> None:
     scratch = tmp_path / "kubevirt-density-x"
     scratch.mkdir()
     with subprocess.Popen(["/bin/sleep", "60"]) as sleeper:
@@ -154,7 +154,7 @@ def test_clean_undoes_what_a_killed_owner_left_and_only_once(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("start", "name"), [(1, ""), (0, "other")])
-def test_a_reused_pid_or_another_name_is_not_killed(start: int, name: str):
+def test_a_reused_pid_or_another_name_is_not_killed(start: int, name: str) -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as sleeper:
         who = procfs.identity(sleeper.pid)
         assert who is not None
@@ -165,7 +165,7 @@ def test_a_reused_pid_or_another_name_is_not_killed(start: int, name: str):
         sleeper.kill()
 
 
-def test_after_a_reboot_files_are_removed_but_no_process_or_setting_is_touched(tmp_path: Path):
+def test_after_a_reboot_files_are_removed_but_no_process_or_setting_is_touched(tmp_path: Path) -> None:
     scratch = tmp_path / "kubevirt-density-x"
     scratch.mkdir()
     with subprocess.Popen(["/bin/sleep", "60"]) as sleeper:
@@ -189,7 +189,7 @@ def test_after_a_reboot_files_are_removed_but_no_process_or_setting_is_touched(t
 @given(cut=st.integers(min_value=0))
 def test_a_file_cut_anywhere_gives_a_prefix_of_its_entries(
     tmp_path_factory: pytest.TempPathFactory, cut: int
-):
+) -> None:
     lines = [json.dumps({"undo": 1, "boot": "b"})] + [
         json.dumps({"op": "unlink", "path": f"/{n}"}) for n in range(5)
     ]
@@ -200,7 +200,7 @@ def test_a_file_cut_anywhere_gives_a_prefix_of_its_entries(
     assert [entry["path"] for entry in entries] == [f"/{n}" for n in range(5)][: len(entries)]
 
 
-def test_a_file_without_a_header_is_reported_and_left(tmp_path: Path):
+def test_a_file_without_a_header_is_reported_and_left(tmp_path: Path) -> None:
     path = tmp_path / "1-x.ndjson"
     path.write_text('{"op":"unlink","path":"/tmp/kubevirt-density-q"}\n')
     (found,) = undo.clean(where=tmp_path)
@@ -208,17 +208,17 @@ def test_a_file_without_a_header_is_reported_and_left(tmp_path: Path):
     assert path.exists()
 
 
-def test_a_file_just_being_made_is_left_to_its_maker(tmp_path: Path):
+def test_a_file_just_being_made_is_left_to_its_maker(tmp_path: Path) -> None:
     (tmp_path / "1-x.ndjson").write_text("")
     (found,) = undo.clean(where=tmp_path)
     assert found.state == "busy"
 
 
-def test_no_directory_is_nothing_to_clean(tmp_path: Path):
+def test_no_directory_is_nothing_to_clean(tmp_path: Path) -> None:
     assert undo.clean(where=tmp_path / "none") == ()
 
 
-def test_state_home_decides_where_files_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_state_home_decides_where_files_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert undo.directory() == tmp_path / "kubevirt-density/undo"
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
@@ -227,14 +227,14 @@ def test_state_home_decides_where_files_are(monkeypatch: pytest.MonkeyPatch, tmp
     assert undo.directory() == Path("/home/me/.local/state/kubevirt-density/undo")
 
 
-def test_the_name_of_an_operation_is_taken_once():
+def test_the_name_of_an_operation_is_taken_once() -> None:
     with pytest.raises(ValueError, match="registered already"):
         undo.operation("kill", survives_reboot=False)(lambda _entry: None)
 
 
 def test_a_crashed_runs_cgroup_goes_with_the_processes_in_it_and_the_shared_directory_stays_for_others(
     tmp_path: Path,
-):
+) -> None:
     found = cgroup.detect()
     if isinstance(found, cgroup.Unwritable):
         pytest.skip(found.why)

@@ -50,14 +50,14 @@ def v2_directory(path: Path, *, enabled: str = "", procs: str = "") -> Path:
     return path
 
 
-def test_v1_is_found_at_its_root(tmp_path: Path):
+def test_v1_is_found_at_its_root(tmp_path: Path) -> None:
     point = tmp_path / "memory"
     point.mkdir()
     proc = fake_proc(tmp_path, V1_MOUNT.format(point=point), "5:memory:/user/x\n0::/\n")
     assert cgroup.detect(proc=proc) == Hierarchy(version="v1", root=point)
 
 
-def test_v2_counts_only_with_the_memory_controller(tmp_path: Path):
+def test_v2_counts_only_with_the_memory_controller(tmp_path: Path) -> None:
     point = tmp_path / "unified"
     point.mkdir()
     (point / "cgroup.controllers").write_text("hugetlb\n")
@@ -69,14 +69,14 @@ def test_v2_counts_only_with_the_memory_controller(tmp_path: Path):
     assert cgroup.detect(proc=proc) == Hierarchy(version="v2", root=point)
 
 
-def test_a_read_only_mount_is_unwritable(tmp_path: Path):
+def test_a_read_only_mount_is_unwritable(tmp_path: Path) -> None:
     point = v2_directory(tmp_path / "unified")
     proc = fake_proc(tmp_path, V2_MOUNT.format(root="/", point=point, mode="ro"), "0::/\n")
     assert isinstance(cgroup.detect(proc=proc), Unwritable)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write any directory")
-def test_a_user_falls_back_to_the_group_it_is_in(tmp_path: Path):
+def test_a_user_falls_back_to_the_group_it_is_in(tmp_path: Path) -> None:
     point = v2_directory(tmp_path / "unified")
     own = v2_directory(point / "user.slice/me")
     proc = fake_proc(tmp_path, V2_MOUNT.format(root="/", point=point, mode="rw"), "0::/user.slice/me\n")
@@ -87,14 +87,14 @@ def test_a_user_falls_back_to_the_group_it_is_in(tmp_path: Path):
         point.chmod(0o755)
 
 
-def test_a_container_sees_its_own_group_as_the_mounts_root(tmp_path: Path):
+def test_a_container_sees_its_own_group_as_the_mounts_root(tmp_path: Path) -> None:
     mount = cgroup._Mount("/docker/abc", tmp_path, "cgroup", frozenset({"memory"}), writable=True)
     assert cgroup._inside(mount, "/docker/abc") == tmp_path
     assert cgroup._inside(mount, "/docker/abc/inner") == tmp_path / "inner"
     assert cgroup._inside(mount, "/elsewhere") == tmp_path
 
 
-def test_a_v2_group_is_limited_without_swap_and_killed_as_one(tmp_path: Path):
+def test_a_v2_group_is_limited_without_swap_and_killed_as_one(tmp_path: Path) -> None:
     group = Group(v2_directory(tmp_path / "compute"), "v2")
     group.set_limit(Bytes(256 * MIB))
     group.kill_together()
@@ -103,14 +103,14 @@ def test_a_v2_group_is_limited_without_swap_and_killed_as_one(tmp_path: Path):
     assert (group.path / "memory.oom.group").read_text().startswith("1")
 
 
-def test_a_v2_group_reads_usage_working_set_and_events(tmp_path: Path):
+def test_a_v2_group_reads_usage_working_set_and_events(tmp_path: Path) -> None:
     memory = Group(v2_directory(tmp_path / "pod"), "v2").read()
     assert (memory.usage, memory.inactive_file, memory.working_set) == (104857600, 6291456, 98566144)
     assert (memory.rss, memory.swap, memory.failcnt, memory.oom_kill) == (94371840, 4096, 7, 0)
     assert (memory.limit, memory.accounting) == (None, "v2")
 
 
-def test_a_v1_group_reads_the_subtrees_inactive_file_and_its_childrens_kills(tmp_path: Path):
+def test_a_v1_group_reads_the_subtrees_inactive_file_and_its_childrens_kills(tmp_path: Path) -> None:
     (tmp_path / "compute").mkdir()
     for name, text in {
         "memory.usage_in_bytes": "209715200\n",
@@ -126,14 +126,14 @@ def test_a_v1_group_reads_the_subtrees_inactive_file_and_its_childrens_kills(tmp
     assert (memory.swap, memory.limit, memory.failcnt, memory.oom_kill) == (8192, None, 3, 2)
 
 
-def test_a_group_that_is_gone_reads_as_nothing(tmp_path: Path):
+def test_a_group_that_is_gone_reads_as_nothing(tmp_path: Path) -> None:
     memory = Group(tmp_path / "gone", "v1").read()
     assert (memory.usage, memory.working_set, memory.failcnt) == (0, 0, 0)
 
 
 def test_a_v2_run_enables_the_controller_on_its_way_and_says_how_to_undo_it(
     tmp_path: Path, recorder: Entries
-):
+) -> None:
     root = v2_directory(tmp_path / "cg", enabled="cpu\n")
     v2_directory(root / "kubevirt-density")
     run = cgroup.open_run(Hierarchy(version="v2", root=root), "run-1", undo=recorder.append)
@@ -148,7 +148,7 @@ def test_a_v2_run_enables_the_controller_on_its_way_and_says_how_to_undo_it(
     ]
 
 
-def test_a_v2_root_that_gives_memory_already_is_left_alone(tmp_path: Path, recorder: Entries):
+def test_a_v2_root_that_gives_memory_already_is_left_alone(tmp_path: Path, recorder: Entries) -> None:
     root = v2_directory(tmp_path / "cg", enabled="cpu memory\n")
     v2_directory(root / "kubevirt-density", enabled="memory\n")
     cgroup.open_run(Hierarchy(version="v2", root=root), "run-1", undo=recorder.append)
@@ -156,7 +156,7 @@ def test_a_v2_root_that_gives_memory_already_is_left_alone(tmp_path: Path, recor
     assert [entry["op"] for entry in recorder] == ["rmdir-cgroup", "rmdir-cgroup"]
 
 
-def test_in_a_v2_container_the_processes_are_moved_to_a_leaf_first(tmp_path: Path, recorder: Entries):
+def test_in_a_v2_container_the_processes_are_moved_to_a_leaf_first(tmp_path: Path, recorder: Entries) -> None:
     root = v2_directory(tmp_path / "cg", procs="41\n42\n")
     (root / "cgroup.type").write_text("domain\n")
     v2_directory(root / "kubevirt-density", enabled="memory\n")
@@ -170,7 +170,7 @@ def test_in_a_v2_container_the_processes_are_moved_to_a_leaf_first(tmp_path: Pat
     assert (root / "kubevirt-density.leaf/cgroup.procs").read_text() == "42"
 
 
-def test_a_second_run_of_the_same_name_gets_a_fresh_directory(tmp_path: Path, recorder: Entries):
+def test_a_second_run_of_the_same_name_gets_a_fresh_directory(tmp_path: Path, recorder: Entries) -> None:
     hierarchy = Hierarchy(version="v1", root=tmp_path)
     first = cgroup.open_run(hierarchy, "run", undo=recorder.append)
     second = cgroup.open_run(hierarchy, "run", undo=recorder.append)
@@ -178,7 +178,7 @@ def test_a_second_run_of_the_same_name_gets_a_fresh_directory(tmp_path: Path, re
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden"])
-def test_a_run_id_that_is_no_directory_name_is_refused(tmp_path: Path, recorder: Entries, name: str):
+def test_a_run_id_that_is_no_directory_name_is_refused(tmp_path: Path, recorder: Entries, name: str) -> None:
     with pytest.raises(MachineError, match="can't name a cgroup"):
         cgroup.open_run(Hierarchy(version="v1", root=tmp_path), name, undo=recorder.append)
     assert recorder == []
@@ -193,7 +193,7 @@ def levels_v2(tmp_path: Path) -> tuple[Level, ...]:
     )
 
 
-def test_v2_counters_name_the_deepest_group_that_was_out_of_memory(tmp_path: Path):
+def test_v2_counters_name_the_deepest_group_that_was_out_of_memory(tmp_path: Path) -> None:
     levels = levels_v2(tmp_path)
     before = Counters.now(levels)
     assert before.blame() is None
@@ -205,7 +205,7 @@ def test_v2_counters_name_the_deepest_group_that_was_out_of_memory(tmp_path: Pat
     assert before.blame() == "container"
 
 
-def test_removal_goes_on_until_the_group_is_empty_and_does_not_touch_us(tmp_path: Path):
+def test_removal_goes_on_until_the_group_is_empty_and_does_not_touch_us(tmp_path: Path) -> None:
     top = tmp_path / "run"
     (top / "node/pod").mkdir(parents=True)
     killed: list[int] = []
@@ -226,7 +226,7 @@ def test_removal_goes_on_until_the_group_is_empty_and_does_not_touch_us(tmp_path
         cgroup.remove_tree(top, kill=kill)
 
 
-def test_a_group_that_can_not_be_emptied_is_an_error_after_the_deadline(tmp_path: Path):
+def test_a_group_that_can_not_be_emptied_is_an_error_after_the_deadline(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/cgroup.procs").write_text("4711\n")
     with pytest.raises(MachineError, match="can't be removed: Directory not empty"):
@@ -246,7 +246,7 @@ def live(recorder: Entries) -> Iterator[Group]:
         run.path.parent.rmdir()
 
 
-def test_the_kernel_takes_limits_up_down_and_away(live: Group, recorder: Entries):
+def test_the_kernel_takes_limits_up_down_and_away(live: Group, recorder: Entries) -> None:
     group = live.child("node")
     group.make(undo=recorder.append)
     assert group.limit() is None
@@ -258,13 +258,13 @@ def test_the_kernel_takes_limits_up_down_and_away(live: Group, recorder: Entries
     assert recorder[-1] == {"op": "rmdir-cgroup", "path": str(group.path)}
 
 
-def test_the_kernel_refuses_what_exists_already(live: Group, recorder: Entries):
+def test_the_kernel_refuses_what_exists_already(live: Group, recorder: Entries) -> None:
     live.child("node").make(undo=recorder.append)
     with pytest.raises(MachineError, match="File exists"):
         live.child("node").make(undo=recorder.append)
 
 
-def test_a_process_in_a_removed_tree_is_killed_whoever_started_it(live: Group, recorder: Entries):
+def test_a_process_in_a_removed_tree_is_killed_whoever_started_it(live: Group, recorder: Entries) -> None:
     group = live.child("node")
     group.make(undo=recorder.append)
     with subprocess.Popen(["/bin/sleep", "60"]) as sleeper:

@@ -13,7 +13,7 @@ async def collect(console: SerialConsole, *, from_start: bool) -> bytes:
     return b"".join([chunk async for chunk in console.read(from_start=from_start)])
 
 
-async def test_several_readers_see_everything_and_end_with_the_guest(tmp_path: Path):
+async def test_several_readers_see_everything_and_end_with_the_guest(tmp_path: Path) -> None:
     console = SerialConsole()
     server = await console.listen(tmp_path / "ser")
     _, writer = await asyncio.open_unix_connection(tmp_path / "ser")
@@ -34,7 +34,7 @@ async def test_several_readers_see_everything_and_end_with_the_guest(tmp_path: P
     assert console.tail() == "hello world"
 
 
-async def test_what_we_write_reaches_the_guest_and_a_dead_guest_is_an_error(tmp_path: Path):
+async def test_what_we_write_reaches_the_guest_and_a_dead_guest_is_an_error(tmp_path: Path) -> None:
     console = SerialConsole()
     with pytest.raises(ConsoleClosed):
         await console.write(b"too early")
@@ -51,7 +51,7 @@ async def test_what_we_write_reaches_the_guest_and_a_dead_guest_is_an_error(tmp_
         await console.write(b"too late")
 
 
-async def test_the_history_is_bounded_and_a_late_reader_gets_its_newest_part():
+async def test_the_history_is_bounded_and_a_late_reader_gets_its_newest_part() -> None:
     console = SerialConsole()
     for number in range(5):
         console.data_received(bytes([number]) * (1 << 20))
@@ -63,6 +63,6 @@ async def test_the_history_is_bounded_and_a_late_reader_gets_its_newest_part():
     assert kept[0] == 1
 
 
-async def test_a_path_longer_than_a_socket_can_have_says_what_to_do(tmp_path: Path):
+async def test_a_path_longer_than_a_socket_can_have_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"longer than 107 bytes: set TMPDIR"):
         await SerialConsole().listen(tmp_path / ("x" * 120))

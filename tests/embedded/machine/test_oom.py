@@ -33,7 +33,7 @@ def reports(records: list[str]) -> list[oom.Report]:
     return [report for record in records if (report := parser.feed(oom.message(record)))]
 
 
-def test_a_node_limit_names_the_node_as_domain_and_the_pod_as_victim():
+def test_a_node_limit_names_the_node_as_domain_and_the_pod_as_victim() -> None:
     (report,) = reports(NODE_LIMIT)
     kill = report.kill("run-1")
     assert (kill.domain, kill.node, kill.pod_uid, kill.container) == ("node", "node", "u0", "compute")
@@ -47,32 +47,32 @@ def test_a_node_limit_names_the_node_as_domain_and_the_pod_as_victim():
     ]
 
 
-def test_the_second_kill_of_a_double_kill_is_its_own_report():
+def test_the_second_kill_of_a_double_kill_is_its_own_report() -> None:
     second = [line.replace("4711", "4712").replace("podu0", "podu1") for line in NODE_LIMIT]
     kills = [report.kill("run-1") for report in reports(NODE_LIMIT + second)]
     assert [(kill.pid, kill.pod_uid) for kill in kills] == [(4711, "u0"), (4712, "u1")]
 
 
-def test_kills_whose_lines_interleave_are_told_apart():
+def test_kills_whose_lines_interleave_are_told_apart() -> None:
     second = [line.replace("4711", "4712").replace("podu0", "podu1") for line in NODE_LIMIT]
     mixed = [*NODE_LIMIT[:3], second[2], second[3], NODE_LIMIT[3]]
     assert [(r.pid, r.kill("run-1").pod_uid) for r in reports(mixed)] == [(4712, "u1"), (4711, "u0")]
 
 
-def test_a_rate_limited_report_has_the_pid_but_no_place():
+def test_a_rate_limited_report_has_the_pid_but_no_place() -> None:
     (report,) = reports(NODE_LIMIT[3:])
     assert report.pid == 4711
     assert report.oom_memcg is None
     assert report.kill("run-1").node == ""
 
 
-def test_another_runs_kill_is_not_ours():
+def test_another_runs_kill_is_not_ours() -> None:
     (report,) = reports(NODE_LIMIT)
     kill = report.kill("run-2")
     assert (kill.domain, kill.node) == ("global", "")
 
 
-def test_the_machines_own_oom_is_global_with_our_pod_as_victim():
+def test_the_machines_own_oom_is_global_with_our_pod_as_victim() -> None:
     line = (
         "6,12,1002,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
         "task_memcg=/kubevirt-density/run-1/node/kubepods/podu3/compute,task=qemu-system-x86,pid=4711,uid=0"
@@ -82,7 +82,7 @@ def test_the_machines_own_oom_is_global_with_our_pod_as_victim():
     assert (kill.domain, kill.node, kill.pod_uid) == ("global", "node", "u3")
 
 
-def test_the_recording_of_a_real_cluster_reads_as_one_kill_at_the_containers_limit():
+def test_the_recording_of_a_real_cluster_reads_as_one_kill_at_the_containers_limit() -> None:
     with gzip.open(RECORDING, "rt", encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     found = reports([record["line"] for record in lines if record["stream"] == "kernel" and "line" in record])
@@ -113,12 +113,12 @@ def test_the_recording_of_a_real_cluster_reads_as_one_kill_at_the_containers_lim
         ("/kubevirt-density/run-10/n", ("global", "", "", "")),
     ],
 )
-def test_a_path_of_the_kernel_is_placed_in_the_tree(path: str, expected: tuple[str, str, str, str]):
+def test_a_path_of_the_kernel_is_placed_in_the_tree(path: str, expected: tuple[str, str, str, str]) -> None:
     found = oom.place(path, "run-1")
     assert (found.domain, found.node, found.pod_uid, found.container) == expected
 
 
-def test_a_record_loses_its_prefix_and_its_dictionary():
+def test_a_record_loses_its_prefix_and_its_dictionary() -> None:
     assert (
         oom.message(b"6,339,5140900,-;NET: registered\n SUBSYSTEM=pci\n DEVICE=+pci:0000\n")
         == "NET: registered"
@@ -126,7 +126,7 @@ def test_a_record_loses_its_prefix_and_its_dictionary():
 
 
 @given(st.lists(st.text(max_size=200)))
-def test_any_text_is_read_without_an_error(texts: list[str]):
+def test_any_text_is_read_without_an_error(texts: list[str]) -> None:
     parser = oom.Parser()
     for text in texts:
         parser.feed(oom.message(text))
@@ -137,7 +137,7 @@ def test_any_text_is_read_without_an_error(texts: list[str]):
         st.sampled_from([*NODE_LIMIT, "6,1,1,-;something else", "4,1,1,-;oom-kill:constraint=X"]), max_size=30
     )
 )
-def test_no_more_kills_than_killed_lines(records: list[str]):
+def test_no_more_kills_than_killed_lines(records: list[str]) -> None:
     assert len(reports(records)) == sum("Killed process" in record for record in records)
 
 
@@ -146,7 +146,7 @@ def test_no_more_kills_than_killed_lines(records: list[str]):
     pid=st.integers(1, 1 << 22),
     adj=st.integers(-1000, 1000),
 )
-def test_any_process_name_is_read(comm: str, pid: int, adj: int):
+def test_any_process_name_is_read(comm: str, pid: int, adj: int) -> None:
     first = NODE_LIMIT[2].replace("task=qemu-system-x86,pid=4711", f"task={comm},pid={pid}")
     last = (
         NODE_LIMIT[3]

@@ -27,7 +27,7 @@ def following(arguments: list[str], option: str) -> str:
     return arguments[arguments.index(option) + 1]
 
 
-def test_the_recipe():
+def test_the_recipe() -> None:
     arguments = line(GuestShape(name="g", memory=Bytes(268435456), graphics=False, nonce="c0ffee", deaf=True))
     assert arguments == [
         *("/usr/bin/qemu-system-x86_64", "-nodefaults", "-no-user-config", "-name", "guest=g"),
@@ -44,34 +44,36 @@ def test_the_recipe():
     ]
 
 
-def test_a_graphics_device_comes_with_a_vnc_server_on_a_socket():
+def test_a_graphics_device_comes_with_a_vnc_server_on_a_socket() -> None:
     arguments = line(GuestShape(name="g", memory=Bytes(1 << 28)))
     assert "VGA,addr=0x2,vgamem_mb=16" in arguments
     assert following(arguments, "-vnc") == "unix:/tmp/g1/vnc"
     assert "-vnc" not in line(GuestShape(name="g", memory=Bytes(1 << 28), graphics=False))
 
 
-def test_ksm_and_free_page_reporting_can_be_opted_out_of():
+def test_ksm_and_free_page_reporting_can_be_opted_out_of() -> None:
     shape = GuestShape(name="g", memory=Bytes(1 << 28), mem_merge=False, free_page_reporting=False)
     assert following(line(shape), "-machine") == "q35,mem-merge=off"
     assert "virtio-balloon-pci,free-page-reporting=off" in line(shape)
 
 
-def test_kvm_has_no_translation_cache():
+def test_kvm_has_no_translation_cache() -> None:
     assert following(line(GuestShape(name="g", memory=Bytes(1 << 28)), "kvm"), "-accel") == "kvm"
 
 
-def test_a_comma_in_a_name_is_no_new_option():
+def test_a_comma_in_a_name_is_no_new_option() -> None:
     assert following(line(GuestShape(name="a,b=c", memory=Bytes(1 << 28))), "-name") == "guest=a,,b=c"
 
 
-def test_no_qemu_on_path_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_no_qemu_on_path_names_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MachineError, match=r"not on PATH: run `apt-get install .*qemu-system-x86`"):
         qemu.find()
 
 
-def test_a_qemu_that_does_not_run_is_reported(tmp_path: Path):
+def test_a_qemu_that_does_not_run_is_reported(tmp_path: Path) -> None:
     broken = tmp_path / "qemu-system-x86_64"
     broken.write_text("not a program")
     broken.chmod(0o755)
@@ -79,7 +81,7 @@ def test_a_qemu_that_does_not_run_is_reported(tmp_path: Path):
         qemu.version(broken)
 
 
-def test_a_missing_kernel_is_reported_before_anything_starts(tmp_path: Path):
+def test_a_missing_kernel_is_reported_before_anything_starts(tmp_path: Path) -> None:
     image = GuestImage(kernel=tmp_path / "vmlinuz", initramfs=tmp_path / "initramfs", release="")
     with pytest.raises(MachineError, match=r"guest kernel .*vmlinuz can't be read: .*--guest-kernel"):
         qemu.check_image(image)

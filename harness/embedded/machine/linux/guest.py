@@ -21,6 +21,8 @@ from harness.embedded.machine.linux.console import SerialConsole
 from harness.units import Seconds
 
 _LOG = logging.getLogger(__name__)
+# the library logs as errors what it also raises; here a socket that is not there yet is no error
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 _START = 30.0
 """Seconds until QEMU has connected its console; 0.1 on an idle machine."""
@@ -90,8 +92,14 @@ class LinuxGuest:
             path.unlink(missing_ok=True)
         self._exit.set_result(GuestExit(code=None if code < 0 else code, signal=number, oom=oom, at=at))
 
-    async def connected(self) -> None:
-        """Return once QEMU has its console. Raises MachineError with what QEMU said, when it ended instead."""
+    async def started(self) -> None:
+        """Return once QEMU has its console and runs, or was OOM-killed on the way, which is an end like any other.
+
+        Raises MachineError with what QEMU said, when it ended for another reason.
+
+        The console connects early; a kernel that can't be loaded or memory that can't be had is refused after that.
+        The main loop answers QMP only when all of it is done.
+        """
         loop = asyncio.get_running_loop()
         waits = [loop.create_task(self.console.connected.wait()), loop.create_task(self.died.wait())]
         try:
@@ -100,10 +108,13 @@ class LinuxGuest:
             for task in waits:
                 task.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
-        if self.console.connected.is_set():
+        if self.console.connected.is_set() and await self._qmp("query-status", within=_START):
             return
-        self.kill()
+        if not self.died.is_set():
+            self.kill()
         ended = await self.wait()
+        if ended.oom is not None:
+            return
         said = self.stderr_text() or f"exit code {ended.code}, signal {ended.signal}"
         raise MachineError(f"guest {self.name}: {qemu.PROGRAM} did not start: {said}")
 
@@ -113,24 +124,30 @@ class LinuxGuest:
 
     async def power_button(self) -> None:
         """Press the ACPI power button (QMP system_powerdown). Raises MachineError; a guest that is gone is no error."""
-        deadline = asyncio.get_running_loop().time() + _QMP
+        await self._qmp("system_powerdown", within=_QMP)
+
+    async def _qmp(self, command: str, *, within: float) -> bool:
+        """Execute one QMP command; False when QEMU is gone. Raises MachineError when it lives but does not answer."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
         while not self.died.is_set():
             client = QMPClient(self.name)
             try:
-                # the QMP socket appears slightly later than the serial connection
-                await client.connect(str(self._launch.sockets.qmp))
-                await client.execute("system_powerdown")
-            except (QMPError, OSError, EOFError) as error:
-                if self.died.is_set() or asyncio.get_running_loop().time() > deadline:
-                    if self.died.is_set():
-                        return
+                async with asyncio.timeout_at(deadline):
+                    await client.connect(str(self._launch.sockets.qmp))
+                    await client.execute(command)
+            except (QMPError, OSError, EOFError) as error:  # TimeoutError is an OSError
+                if self.died.is_set():
+                    break
+                if loop.time() >= deadline:
                     raise MachineError(f"guest {self.name}: QMP does not answer: {error}") from error
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.01)  # the socket appears slightly later than the serial connection
             else:
-                return
+                return True
             finally:
                 with contextlib.suppress(QMPError, OSError, EOFError):
                     await client.disconnect()
+        return False
 
     def terminate(self) -> None:
         """SIGTERM to QEMU."""
@@ -171,7 +188,7 @@ async def spawn(launch: Launch, *, undo: Undo, own: Callable[[LinuxGuest], None]
             if who is not None:
                 undo({"op": "kill", "pid": guest.pid, "start": who.start, "name": who.name})
             guest.oom_score_adj = _settled_adj(guest.pid, launch.confinement.oom_score_adj)
-            await guest.connected()
+            await guest.started()
         except BaseException:
             guest.kill()
             raise

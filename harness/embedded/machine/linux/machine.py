@@ -74,7 +74,7 @@ class LinuxMachine:
         qemu.check_image(self._image)
         version = await asyncio.to_thread(qemu.version, program)
         await self._choose_accelerator(program)
-        hierarchy = self._hierarchy or cgroup.detect()
+        hierarchy = self._hierarchy = self._hierarchy or cgroup.detect()
         scratch = self._make_scratch()
         try:
             if isinstance(hierarchy, cgroup.Hierarchy):
@@ -162,8 +162,8 @@ class LinuxMachine:
     def capabilities(self) -> Mapping[str, str]:
         """Capability name → `yes` or why not."""
         found = {item.name: item.text for item in probe.survey() if item.name in probe.MACHINE}
-        if self.accounting == "pss" and found["cgroup-write"] == "yes":
-            found["cgroup-write"] = "accounting by sums of PSS was asked for"
+        if isinstance(self._hierarchy, cgroup.Unwritable):
+            found["cgroup-write"] = self._hierarchy.why
         found["kvm"] = self._kvm_why or "yes"
         if self._kmsg_why:
             found["kmsg"] = self._kmsg_why
