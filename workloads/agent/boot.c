@@ -3,17 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
-
-#include "clock.h"
-
-#define SETTLE_NS ((uint64_t)3 * NS_PER_S)
 
 void boot_mount(void)
 {
@@ -93,13 +88,4 @@ int boot_console(void)
         (void)tcsetattr(fd, TCSANOW, &tio);
     }
     return fd;
-}
-
-bool boot_settled(uint64_t now)
-{
-    static uint64_t since;
-
-    if (since == 0)
-        since = now;
-    return now - since >= SETTLE_NS;
 }

@@ -4,7 +4,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #define MODULE_LIST "/modules.list" /* one path a line, in the order to load */
 
@@ -18,8 +17,5 @@ void boot_modules(void);
 
 /* Opens the serial console raw, without echo, non-blocking. -1 if there is none. */
 int boot_console(void);
-
-/* True once the host has taken back what boot left free. See docs/guest.md, "When a guest is settled". */
-bool boot_settled(uint64_t now);
 
 #endif

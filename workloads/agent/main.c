@@ -17,6 +17,7 @@
 #include "session.h"
 
 #define PRIMER_BYTES ((size_t)20 << 20)
+#define MAX_SETTLE_MS 3600000u
 #define GRND_INSECURE_FLAG 4u /* linux/random.h: never waits for entropy, which early boot has not got */
 
 static struct session session;
@@ -66,7 +67,8 @@ static void run_as_init(void)
     prepare(meminfo_read().total);
     if (!memory_primer(&session.memory, PRIMER_BYTES))
         (void)dprintf(STDERR_FILENO, "agent: no primer\n");
-    session.settled = boot_settled;
+    if (boot_argument("density.settle", value, sizeof value))
+        session.ready_at = now_ns() + strtoull(value, NULL, 10) % MAX_SETTLE_MS * NS_PER_MS;
     (void)dprintf(session.output.fd, "\n"); /* firmware and kernel may have left a line open */
     session_run(&session);
     for (;;) {

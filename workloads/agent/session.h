@@ -22,13 +22,12 @@ struct session {
     int input;
     bool input_ends; /* end of input ends the session (host mode); a serial line has none */
     bool deaf;
-    bool ready;                   /* hello may be said */
-    bool (*settled)(uint64_t ns); /* asked every SETTLE_POLL_NS until true; NULL: ready at once */
-    bool greeted;                 /* a command has come: no more hello unasked */
+    uint64_t ready_at; /* ns: before it only the power button is heard */
+    bool greeted;      /* a command has come: no more hello unasked */
     bool finished;
     char nonce[NONCE_BYTES];
     uint64_t available_at_hello; /* bytes; what the refusal line is drawn from */
-    uint64_t next_second, next_sample, next_held, next_settle;
+    uint64_t next_second, next_sample, next_held;
 };
 
 /* Runs until power-off is due or, in host mode, input ends. The last line has then been written. */

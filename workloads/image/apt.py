@@ -52,7 +52,7 @@ class Apt:
             own = cls(options={**_sandbox(), "Dir::State::Lists": f"{private}/lists", "Dir::Cache": f"{private}/cache"})
             for path in ("lists/partial", "cache/archives/partial"):
                 (private / path).mkdir(parents=True, exist_ok=True)
-            command.run(["apt-get", *own.flags(), "--error-on=any", "update"], timeout=180.0)
+            command.run(["apt-get", *own.flags(), "update"], timeout=180.0)
             return own
         return system
 

@@ -27,15 +27,13 @@ class Kernel:
 
 
 def given(image: Path) -> Kernel:
-    """Use a kernel someone has. Modules: `../lib/modules/<release>` beside its directory, else this machine's.
+    """Use a kernel someone has. Modules: `lib/modules/<release>` beside its directory, else this machine's.
 
     Raises:
         KernelError: not a readable x86 boot image.
     """
     release = read_release(image)
-    beside = image.resolve().parent.parent / "lib" / "modules" / release
-    candidates = (beside, Path("/lib/modules") / release, Path("/usr/lib/modules") / release)
-    return Kernel(image=image, release=release, modules=next((path for path in candidates if path.is_dir()), None))
+    return Kernel(image=image, release=release, modules=_modules(release, image.resolve().parent.parent, Path("/")))
 
 
 def read_release(image: Path) -> str:
@@ -103,5 +101,10 @@ def _unpacked(place: Path) -> Kernel:
     if len(images) != 1:
         raise KernelError(f"{place} holds {len(images)} kernels instead of one: remove it and try again")
     release = read_release(images[0])
-    trees = (place / "lib/modules" / release, place / "usr/lib/modules" / release)
-    return Kernel(image=images[0], release=release, modules=next((path for path in trees if path.is_dir()), None))
+    return Kernel(image=images[0], release=release, modules=_modules(release, place))
+
+
+def _modules(release: str, *roots: Path) -> Path | None:
+    # Debian 13 moved lib/modules to usr/lib/modules.
+    trees = (root / lib / "modules" / release for root in roots for lib in ("lib", "usr/lib"))
+    return next((tree for tree in trees if tree.is_dir()), None)
