@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,13 @@ from typing import Any
 
 from harness.embedded.api.errors import StatusError
 from harness.embedded.api.resources import Resource
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return once something that tells nobody has come to be; fail after 5 s."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the things looked at set no event
+            await asyncio.sleep(0.005)
 
 
 class FakeConsole:

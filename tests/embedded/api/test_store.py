@@ -287,7 +287,7 @@ async def test_a_subscriber_sees_what_is_there_then_what_happens(store: Store, p
 
 async def test_a_waiting_subscriber_is_woken_and_leaves_nothing_behind(store: Store, pod: Make) -> None:
     changes = store.subscribe(PODS)
-    waiting = asyncio.create_task(anext(changes))  # type: ignore[arg-type]
+    waiting = asyncio.create_task(anext(changes))
     await asyncio.sleep(0)
     store.create(NODES, {"metadata": {"name": "n"}})
     await asyncio.sleep(0)
@@ -295,7 +295,7 @@ async def test_a_waiting_subscriber_is_woken_and_leaves_nothing_behind(store: St
     store.create(PODS, pod("a"))
     assert (await waiting).object["metadata"]["name"] == "a"
 
-    waiting = asyncio.create_task(anext(changes))  # type: ignore[arg-type]
+    waiting = asyncio.create_task(anext(changes))
     await asyncio.sleep(0)
     assert len(store._listeners[PODS]) == 1
     waiting.cancel()
