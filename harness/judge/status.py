@@ -1,29 +1,22 @@
 """What is published of a claim, from the findings of many runs: one truth table.
 
 Only sufficient evidence counts: what the kubelet, KubeVirt or Kubernetes decides needs `real`; what the kernel or
-QEMU decides needs `kernel` or `real`. Undecided and error never override a decided finding.
+QEMU decides needs `kernel` or `real` (`spec.claims.EVIDENCE`). Undecided and error never override a decided finding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
 from harness.judge.model import WORST_FIRST, Finding, Outcome, Status
+from harness.spec.claims import evidence_needed
 from harness.spec.model import Claim
 
 Evidence = Literal["real", "kernel", "predicted"]
 
-SUFFICIENT: Mapping[str, frozenset[Evidence]] = {
-    "kubelet": frozenset({"real"}),
-    "kubevirt": frozenset({"real"}),
-    "kubernetes": frozenset({"real"}),
-    "kernel": frozenset({"real", "kernel"}),
-    "qemu": frozenset({"real", "kernel"}),
-    "nobody": frozenset(),
-}
 DECIDED: tuple[Outcome, ...] = ("holds", "differs", "refuted")
 
 
@@ -62,7 +55,7 @@ def status(claim: Claim, votes: Iterable[Vote]) -> Status:
 def _word(claim: Claim, votes: list[Vote]) -> str:
     if claim.untestable is not None:
         return "untestable"
-    enough = SUFFICIENT[claim.decided_by]
+    enough = evidence_needed(claim)
     decided = [v for v in votes if v.outcome in DECIDED and v.evidence in enough]
     if decided:
         return _agreed(decided)
