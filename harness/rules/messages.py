@@ -110,5 +110,5 @@ def failed_scheduling(reasons: Mapping[str, int], *, nodes: int, helpless: int |
         preemption.append(f"{helpless} Preemption is not helpful for scheduling")
     return (
         f"0/{nodes} nodes are available: {counted}. no new claims to deallocate, "
-        f"preemption: 0/{nodes} nodes are available: {', '.join(preemption)}."
+        f"preemption: 0/{nodes} nodes are available: {', '.join(sorted(preemption))}."
     )
