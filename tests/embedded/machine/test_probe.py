@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.embedded.machine.base import GuestImage
 from harness.embedded.machine.linux import accel, probe, procfs
+
+IMAGE = GuestImage(kernel=Path("/k/vmlinuz"), initramfs=Path("/k/initramfs.cpio"), release="6.1.0")
 
 
 def test_the_survey_is_fast_and_each_no_says_why_and_what_mends_it() -> None:
@@ -52,12 +55,12 @@ def qemu_that(tmp_path: Path, body: str) -> Path:
     return program
 
 
-def test_kvm_is_used_only_if_a_guest_gets_through_its_firmware(
+def test_kvm_is_used_only_if_a_guest_gets_to_its_init(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fake_kvm(monkeypatch, tmp_path)
-    program = qemu_that(tmp_path, "echo SeaBIOS; echo No bootable device.; exec sleep 60")
-    assert accel.why_no_kvm(program, cache=tmp_path / "cache") == ""
+    program = qemu_that(tmp_path, "echo 'Run /init as init process'; exec sleep 60")
+    assert accel.why_no_kvm(program, IMAGE, cache=tmp_path / "cache") == ""
 
 
 def test_a_guest_that_spins_is_given_up_and_its_answer_kept_for_this_boot(
@@ -66,38 +69,38 @@ def test_a_guest_that_spins_is_given_up_and_its_answer_kept_for_this_boot(
     fake_kvm(monkeypatch, tmp_path)
     monkeypatch.setattr(accel, "DEADLINE", 0.2)
     program = qemu_that(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 60")
-    why = accel.why_no_kvm(program, cache=tmp_path / "cache")
-    assert why == "a probe guest said nothing within 0 s"
+    why = accel.why_no_kvm(program, IMAGE, cache=tmp_path / "cache")
+    assert why == "a probe guest did not start its kernel within 0 s"
     assert procfs.identity(int((tmp_path / "pid").read_text())) is None
     kept = tmp_path / "cache/kvm.json"
     assert json.loads(kept.read_text())["boot"] == procfs.boot_id()
 
     (tmp_path / "pid").unlink()
     monkeypatch.setattr(accel, "_ANSWERS", {})
-    assert accel.why_no_kvm(program, cache=tmp_path / "cache") == why
+    assert accel.why_no_kvm(program, IMAGE, cache=tmp_path / "cache") == why
     assert not (tmp_path / "pid").exists()
 
     kept.write_text(kept.read_text().replace(procfs.boot_id(), "last-boot"))
     monkeypatch.setattr(accel, "_ANSWERS", {})
-    assert accel.why_no_kvm(program, cache=tmp_path / "cache", probe=False).startswith("not probed yet")
+    assert accel.why_no_kvm(program, None, cache=tmp_path / "cache").startswith("not probed yet")
 
 
 def test_a_qemu_that_aborts_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_kvm(monkeypatch, tmp_path)
     program = qemu_that(tmp_path, "echo 'error: failed to set MSR 0x10a' >&2; exit 1")
     assert (
-        accel.why_no_kvm(program, cache=tmp_path / "cache")
+        accel.why_no_kvm(program, IMAGE, cache=tmp_path / "cache")
         == "a probe guest ended at once: error: failed to set MSR 0x10a"
     )
 
 
 def test_no_device_needs_no_probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(accel, "_KVM", tmp_path / "none")
-    assert accel.why_no_kvm(tmp_path / "qemu", cache=tmp_path).startswith("no /dev/kvm")
+    assert accel.why_no_kvm(tmp_path / "qemu", IMAGE, cache=tmp_path).startswith("no /dev/kvm")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open any device")
 def test_a_device_of_somebody_else_needs_no_probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_kvm(monkeypatch, tmp_path)
     (tmp_path / "kvm").chmod(0)
-    assert "not readable and writable" in accel.why_no_kvm(tmp_path / "qemu", cache=tmp_path)
+    assert "not readable and writable" in accel.why_no_kvm(tmp_path / "qemu", IMAGE, cache=tmp_path)

@@ -1,8 +1,8 @@
-"""Whether KVM can be used: only if a probe guest really starts under it within a deadline, else TCG.
+"""Whether KVM can be used: only if a probe guest's kernel really comes up under it within a deadline, else TCG.
 
-/dev/kvm being there proves nothing: under some hypervisors a KVM guest spins without ever executing its firmware.
-The probe boots QEMU's firmware alone and waits for its debug output (port 0x402); its answer is kept for this
-boot of the machine in `$XDG_CACHE_HOME/kubevirt-density/kvm.json`.
+/dev/kvm being there proves nothing, nor does a firmware that runs: under some hypervisors a KVM guest takes seconds
+for its firmware and then spins without a word from its kernel. The answer is kept for this boot of the machine in
+`$XDG_CACHE_HOME/kubevirt-density/kvm.json`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from harness.embedded.machine.base import GuestImage
 from harness.embedded.machine.linux import procfs, qemu
 
 DEADLINE = 5.0
@@ -22,8 +23,8 @@ _KVM = Path("/dev/kvm")
 _ANSWERS: dict[tuple[str, str], str] = {}
 
 
-def why_no_kvm(program: Path, *, cache: Path | None = None, probe: bool = True) -> str:
-    """'' when KVM works, else why not. Takes up to DEADLINE once per boot; `probe=False` never boots anything."""
+def why_no_kvm(program: Path, image: GuestImage | None, *, cache: Path | None = None) -> str:
+    """'' when KVM works, else why not. Takes up to DEADLINE once per boot; without an image it boots nothing."""
     if not _KVM.exists():
         return "no /dev/kvm: this machine has no virtualisation extensions, or they are not passed to it"
     if not os.access(_KVM, os.R_OK | os.W_OK):
@@ -33,9 +34,9 @@ def why_no_kvm(program: Path, *, cache: Path | None = None, probe: bool = True) 
         path = (cache or _cache_directory()) / "kvm.json"
         known = _read(path, key)
         if known is None:
-            if not probe:
-                return "not probed yet (`density doctor --deep` does)"
-            known = _probe(program)
+            if image is None:
+                return "not probed yet: the first run does, or `density doctor --deep`"
+            known = _probe(program, image)
             _write(path, key, known)
         _ANSWERS[key] = known
     return _ANSWERS[key]
@@ -62,11 +63,24 @@ def _write(path: Path, key: tuple[str, str], why: str) -> None:
         path.write_text(json.dumps({"boot": key[0], "qemu": key[1], "why": why}), encoding="utf-8")
 
 
-def _probe(program: Path) -> str:
+def _probe(program: Path, image: GuestImage) -> str:
+    # not quiet: the kernel's last line before init is what we wait for
+    append = qemu.KERNEL_ARGS.replace(" quiet ", " ")
     arguments = [
-        *(str(program), "-nodefaults", "-no-user-config", "-machine", "q35"),
-        *("-accel", "kvm", "-cpu", "qemu64", "-m", "64", "-display", "none", "-vga", "none", "-no-reboot"),
-        *("-chardev", "stdio,id=out", "-device", "isa-debugcon,iobase=0x402,chardev=out"),
+        *(
+            str(program),
+            "-nodefaults",
+            "-no-user-config",
+            "-machine",
+            "q35",
+            "-accel",
+            "kvm",
+            "-cpu",
+            "qemu64",
+        ),
+        *("-m", "128", "-display", "none", "-vga", "none", "-no-reboot"),
+        *("-chardev", "stdio,id=out", "-serial", "chardev:out"),
+        *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", append),
     ]
     try:
         process = subprocess.Popen(
@@ -101,8 +115,7 @@ def _watch(process: subprocess.Popen[bytes]) -> str:
             said = process.stderr.read().decode("utf-8", errors="replace").strip().splitlines()
             return f"a probe guest ended at once: {said[0] if said else 'QEMU said nothing'}"
         seen += chunk
-        # the last thing the firmware says without a disk: it has run 16, 32 and again 16 bit code
-        if b"No bootable device" in seen:
+        if b" as init process" in seen:
             return ""
-    heard = "said nothing" if not seen else "did not get through its firmware"
+    heard = "did not finish booting its kernel" if b"Linux version" in seen else "did not start its kernel"
     return f"a probe guest {heard} within {DEADLINE:.0f} s"

@@ -110,9 +110,9 @@ class LinuxMachine:
 
     async def _choose_accelerator(self, program: Path) -> None:
         if self._wanted == "tcg":
-            self._kvm_why = accel.why_no_kvm(program, probe=False)
+            self._kvm_why = accel.why_no_kvm(program, None)
             return
-        self._kvm_why = await asyncio.to_thread(accel.why_no_kvm, program)
+        self._kvm_why = await asyncio.to_thread(accel.why_no_kvm, program, self._image)
         if not self._kvm_why:
             self.accelerator = "kvm"
         elif self._wanted == "kvm":

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.embedded.machine.base import GuestImage
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import accel, cgroup, kmsg, procfs, qemu
 from harness.units import GIB, MIB
@@ -38,8 +39,8 @@ class Capability:
         return "yes" if self.value == "yes" else self.why
 
 
-def survey(*, deep: bool = False) -> list[Capability]:
-    """Look at everything, < 1 s. `deep` boots a probe guest under KVM (up to 5 s, once per boot of the machine)."""
+def survey(*, deep: bool = False, image: GuestImage | None = None) -> list[Capability]:
+    """Look at everything, < 1 s. `deep` boots `image` under KVM to see (up to 5 s, once per boot of the machine)."""
     hierarchy = cgroup.detect()
     return [
         _qemu(),
@@ -50,7 +51,7 @@ def survey(*, deep: bool = False) -> list[Capability]:
         _disk(),
         _cgroup_write(hierarchy),
         _cgroup_v2(hierarchy),
-        _kvm(deep=deep),
+        _kvm(image if deep else None),
         _ksm(),
         _swap(hierarchy),
         _oom_adj_negative(),
@@ -138,9 +139,9 @@ def _cgroup_v2(hierarchy: cgroup.Hierarchy | cgroup.Unwritable) -> Capability:
     return _no("cgroup-v2", why, "boot with systemd.unified_cgroup_hierarchy=1")
 
 
-def _kvm(*, deep: bool) -> Capability:
+def _kvm(image: GuestImage | None) -> Capability:
     try:
-        why = accel.why_no_kvm(qemu.find(), probe=deep)
+        why = accel.why_no_kvm(qemu.find(), image)
     except MachineError:
         why = "no QEMU to probe it with"
     return _no("kvm", why, "enable (nested) virtualisation; TCG is used until then") if why else _yes("kvm")
