@@ -32,7 +32,7 @@ def decode(body: bytes) -> dict[str, Any]:
             )
         raw = _fields(unknown[2][0]) if 2 in unknown else {}
         return {"apiVersion": api_version, "kind": kind, **reader(raw)}
-    except (IndexError, KeyError, UnicodeDecodeError) as error:
+    except (IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise BadRequest("the protobuf body is cut or malformed") from error
 
 
@@ -42,6 +42,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         byte = data[at]
         value |= (byte & 0x7F) << shift
         at += 1
+        if shift > 63:
+            raise BadRequest("a varint of more than ten bytes in a protobuf body")
         if byte < 0x80:
             return value, at
         shift += 7
@@ -72,7 +74,13 @@ def _fields(data: bytes) -> dict[int, list[Any]]:
 
 
 def _text(message: Message, field: int) -> str:
-    return bytes(message[field][-1]).decode() if field in message else ""
+    return _string(message[field][-1]) if field in message else ""
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, bytes):
+        raise BadRequest("a protobuf field has another type than its kind says")
+    return value.decode()
 
 
 def _set(**values: Any) -> dict[str, Any]:
@@ -108,7 +116,7 @@ def _delete_options(message: Message) -> dict[str, Any]:
         gracePeriodSeconds=seconds,
         preconditions=_set(uid=_text(preconditions, 1), resourceVersion=_text(preconditions, 2)),
         propagationPolicy=_text(message, 4),
-        dryRun=[bytes(item).decode() for item in message.get(5, [])],
+        dryRun=[_string(item) for item in message.get(5, [])],
     )
 
 

@@ -108,7 +108,12 @@ class ApiServer:
         self._closing.set()
         self._watches.close()
         self._consoles.close()
+        open_ = [c.transport for c in runner.server.connections if c.transport] if runner.server else []
         await runner.cleanup()
+        # Closing TLS waits for the client's goodbye, which an idle connection pool never sends.
+        for transport in open_:
+            transport.abort()
+        await asyncio.sleep(0)
 
     @property
     def url(self) -> str:
