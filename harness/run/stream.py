@@ -36,15 +36,18 @@ def rfc3339(epoch: float) -> str:
 class Stream:
     """Stamps, records and dispatches. Everything happens in the event loop's thread, so the order is the arrival order.
 
-    `t` counts from construction on the loop's clock; `at` is the wall clock, kept apart since it may be stepped.
+    `t` counts from `started` (epoch seconds, a moment ago; None: now) on the loop's clock; `at` is the wall clock,
+    kept apart since it may be stepped.
     """
 
-    def __init__(self, sink: Sink, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, sink: Sink, *, started: float | None = None, wall: Callable[[], float] = time.time
+    ) -> None:
         self._sink = sink
         self._wall = wall
         self._clock = asyncio.get_running_loop().time
-        self._start = self._clock()
-        self.started = wall()
+        self.started = wall() if started is None else started
+        self._start = self._clock() - (wall() - self.started)
         self._listeners: list[Listener] = []
         self._waiters: dict[int, tuple[Callable[[], Any], asyncio.Future[Any]]] = {}
         self._serial = 0

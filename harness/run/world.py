@@ -45,6 +45,7 @@ class World:
         """VMIs deleted."""
         self.pods: dict[str, Mapping[str, Any]] = {}
         """By uid; kept after deletion."""
+        self.gone_pods: set[str] = set()
         self.nodes: dict[str, Mapping[str, Any]] = {}
         self.guests: dict[str, GuestView] = {}
         self.capacity: dict[str, Bytes] = {}
@@ -97,6 +98,8 @@ class World:
                     self._dead(key)
             case "Pod":
                 self.pods[meta.get("uid", "")] = item
+                if deleted:
+                    self.gone_pods.add(meta.get("uid", ""))
                 owner = vmi_of_pod(item)
                 if owner and (deleted or phase(item) in FINAL_PHASES or evicted_by_kubelet(item)):
                     self._dead(owner)
@@ -150,6 +153,10 @@ class World:
             if vmi_of_pod(pod) == vmi and (node := (pod.get("spec") or {}).get("nodeName")):
                 return str(node)
         return str((self.vmis.get(vmi, {}).get("status") or {}).get("nodeName") or "")
+
+    def no_pods_left(self) -> bool:
+        """Whether every pod ever seen is deleted."""
+        return self.gone_pods >= self.pods.keys()
 
     def available(self, node: str) -> Bytes | None:
         """The node's memory.available: as probed, else as its kubelet last served it (up to 10 s old)."""

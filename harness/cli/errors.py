@@ -1,0 +1,49 @@
+"""From an exception to an exit code and one line."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cluster.errors import ClusterError, NotObservable
+from harness.embedded.machine.errors import MachineError
+from harness.kube.errors import KubeError
+from harness.records.errors import RecordsError
+from harness.run.errors import RunError
+from harness.run.interrupt import Interrupted
+from harness.spec.errors import SpecError
+
+OK, NOT_SEEN, USAGE, BROKEN, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes."""
+
+
+class UsageError(Exception):
+    """The command line asks for what is not there."""
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """Return exit code and message of an error that ended a command."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code, ""
+        case click.exceptions.Abort():
+            return INTERRUPTED, ""
+        case click.ClickException():
+            return USAGE, error.format_message()
+        case SpecError() | UsageError():
+            return USAGE, str(error)
+        case Interrupted():
+            return INTERRUPTED, str(error)
+        case (
+            ClusterError()
+            | MachineError()
+            | KubeError()
+            | RecordsError()
+            | RunError()
+            | NotObservable()
+            | OSError()
+        ):
+            return BROKEN, " ".join(str(error).split())
+        case _:
+            return BROKEN, f"internal error: {type(error).__name__}: {error} (--debug shows where)"

@@ -1,0 +1,196 @@
+"""`density`: arguments in, one room called, exit code out.
+
+Commands import what they need when they run: `density --help` must be instant. Exit codes: 0 what must be seen was
+seen, 1 it was not, 2 usage (a bad scenario file, an unknown path), 3 the cluster or the machine failed, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="density",
+    help="Takes what the KubeVirt documentation promises about VM memory density, makes it happen, and reports what holds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich costs more than everything else on the way to --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class ClusterKind(StrEnum):
+    """Where a cluster comes from."""
+
+    LOCAL = "local"
+    KIND = "kind"
+    KUBECONFIG = "kubeconfig"
+
+
+class Accel(StrEnum):
+    """How guests of `local` run."""
+
+    AUTO = "auto"
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+RunsDir = Annotated[
+    Path, typer.Option("--runs-dir", help="Where run directories are.", envvar="DENSITY_RUNS_DIR")
+]
+Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; twice: everything.")]
+RUNS = Path("runs")
+
+
+@app.callback()
+def root(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options that hold for every command."""
+    _State.debug = debug
+    if version:
+        from harness import __version__  # noqa: PLC0415
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+class _State:
+    debug = False
+
+
+@app.command()
+def run(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Scenario files, or directories of them.", metavar="PATH…")
+    ],
+    *,
+    cluster: Annotated[ClusterKind, typer.Option(help="Where the cluster comes from.")] = ClusterKind.LOCAL,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a scenario: path=value. Repeatable.", metavar="PATH=VALUE"),
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the guests in the cluster.")] = False,
+    accel: Annotated[Accel, typer.Option(help="How guests of `local` run.")] = Accel.AUTO,
+    guest_kernel: Annotated[
+        Path | None,
+        typer.Option("--guest-kernel", help="A vmlinuz in place of the distribution's cloud kernel."),
+    ] = None,
+    control: Annotated[
+        bool, typer.Option("--control/--no-control", help="Make the scenario's control run.")
+    ] = True,
+    seed: Annotated[int | None, typer.Option(help="In place of the scenario's.")] = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Run scenarios: real guests, a real squeeze, a judged and reported run directory each."""
+    from harness.cli.run import Request, run_command  # noqa: PLC0415
+
+    raise typer.Exit(
+        run_command(
+            Request(
+                paths=tuple(paths),
+                cluster=cluster.value,
+                overrides=tuple(set_ or ()),
+                runs=runs_dir,
+                keep=keep,
+                accel=accel.value,
+                guest_kernel=guest_kernel,
+                control=control,
+                seed=seed,
+                verbose=verbose,
+                command=("density", *sys.argv[1:]),
+            )
+        )
+    )
+
+
+@app.command()
+def runs(*, runs_dir: RunsDir = RUNS) -> None:
+    """List run directories, newest first."""
+    from harness.cli.runs import runs_command  # noqa: PLC0415
+
+    raise typer.Exit(runs_command(runs_dir))
+
+
+@app.command()
+def replay(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory, or the id of one.", metavar="RUN")],
+    *,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Judge an old run again with today's checks, and write its reports anew."""
+    from harness.cli.runs import replay_command  # noqa: PLC0415
+
+    raise typer.Exit(replay_command(run_dir, runs_dir))
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory, or the id of one.", metavar="RUN")],
+    *,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Write the reports of a judged run anew, and print its findings."""
+    from harness.cli.runs import report_command  # noqa: PLC0415
+
+    raise typer.Exit(report_command(run_dir, runs_dir))
+
+
+@app.command(name="import")
+def import_(
+    recording: Annotated[
+        Path, typer.Argument(help="A recording (*.ndjson, *.ndjson.gz) or a run directory.")
+    ],
+    *,
+    scenario: Annotated[Path, typer.Option(help="The scenario file that says what was done and expected.")],
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Make a run of a recording from elsewhere, and judge it."""
+    from harness.cli.importing import import_command  # noqa: PLC0415
+
+    raise typer.Exit(
+        import_command(recording, scenario=scenario, runs=runs_dir, command=("density", *sys.argv[1:]))
+    )
+
+
+@app.command()
+def clean() -> None:
+    """Undo what dead runs left on this machine."""
+    from harness.cli.clean import clean_command  # noqa: PLC0415
+
+    raise typer.Exit(clean_command())
+
+
+@app.command()
+def doctor(
+    *, deep: Annotated[bool, typer.Option("--deep", help="Also boot a probe guest under KVM (5 s).")] = False
+) -> None:
+    """Tell what this machine can and cannot do, and the command that mends it."""
+    from harness.cli.doctor import doctor_command  # noqa: PLC0415
+
+    raise typer.Exit(doctor_command(deep=deep))
+
+
+def main() -> NoReturn:
+    """Entry point: run a command; every error becomes one line and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        from harness.cli.errors import explain  # noqa: PLC0415
+
+        if _State.debug:
+            raise
+        code, message = explain(error)
+        if message:
+            typer.echo(f"density: {message}", err=True)
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,162 @@
+"""Showing a run while it goes on: one live line on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from harness.records.model import Action, Kernel, Note, Record, Watch
+from harness.records.rundir import RunDirectory
+from harness.run.world import World, evicted_by_kubelet, vmi_of_pod
+from harness.spec.model import Scenario
+from harness.units import MIB, Bytes
+
+if TYPE_CHECKING:
+    from harness.run.session import Result
+    from harness.run.verdict import Verdict
+
+WORTH_TELLING = frozenset(
+    {"gap", "loop-lag", "lost-sample", "lost-command", "left-behind", "warning", "clock-step"}
+)
+"""Notes shown with -v."""
+
+
+class View:
+    """Prints what happens. `live` is what redraws the bottom line of a terminal, None for plain lines."""
+
+    def __init__(self, out: TextIO, *, verbose: int = 0, live: object | None = None) -> None:
+        self._out = out
+        self._verbose = verbose
+        self._live = live
+        self._began = time.monotonic()
+        self._world = World()
+        self._evicted: set[str] = set()
+        self._phase = ""
+        self._told = ""
+
+    # -- run.settings.Progress -----------------------------------------------------------------------------------------
+
+    def started(self, directory: RunDirectory, scenario: Scenario) -> None:
+        """Name the run."""
+        self._world, self._evicted = World(), set()
+        self._line(f"{scenario.name}: {directory.path}")
+
+    def step(self, text: str) -> None:
+        """Say what is being done."""
+        self._phase = text
+        self._line(text)
+
+    def record(self, line: int, record: Record) -> None:
+        """Say what is worth a line of its own, and keep the live line up to date."""
+        self._world.apply(line, record)
+        match record:
+            case Action(what="configure-kubelet"):
+                name = str(record.args.get("name") or record.target)
+                if isinstance(record.args.get("memory"), int):
+                    self._world.capacity[name] = Bytes(record.args["memory"])
+            case Action(what="create"):
+                self._world.expect_guest(record.target, str(record.args.get("nonce", "")))
+            case Action(what="step-start"):
+                self._line(
+                    f"step {record.target}: {record.args.get('verb')} {', '.join(record.args.get('fleets', ()))}"
+                )
+            case Action(what="step-done" | "window-end"):
+                self._line(f"{record.what} {record.target} {record.args.get('reason', '')}".rstrip())
+            case Kernel():
+                self._line(f"OOM kill ({record.scope}) of {record.vmi or record.process}")
+            case Watch() if record.object.get("kind") == "Pod":
+                self._pod(record)
+            case Note() if self._verbose and record.what in WORTH_TELLING:
+                self._line(f"{record.what}: {record.text}")
+            case _:
+                pass
+        self._redraw()
+
+    def _pod(self, record: Watch) -> None:
+        uid = (record.object.get("metadata") or {}).get("uid", "")
+        if evicted_by_kubelet(record.object) and uid not in self._evicted:
+            self._evicted.add(uid)
+            self._line(f"evicted: {vmi_of_pod(record.object) or uid}")
+
+    # -- after ---------------------------------------------------------------------------------------------------------
+
+    def finished(self, result: Result, verdict: Verdict) -> None:
+        """Print findings and what they mean for the exit code."""
+        from harness.cli.present import present  # noqa: PLC0415 - reports draw pictures
+
+        self._status("")
+        present(result.run.directory, verdict, out=self._out)
+        if result.run.reason:
+            self._line(f"{result.run.outcome}: {result.run.reason}")
+
+    def error(self, text: str) -> None:
+        """Print an error that did not end everything."""
+        self._status("")
+        print(f"density: {text}", file=sys.stderr)  # noqa: T201 - the command line's own output
+
+    # -- drawing -------------------------------------------------------------------------------------------------------
+
+    def _line(self, text: str) -> None:
+        stamp = f"{time.monotonic() - self._began:7.1f}s"
+        self._out.write(f"{stamp}  {text}\n")
+        self._out.flush()
+
+    def _redraw(self) -> None:
+        if self._live is None:
+            return
+        nodes = [
+            f"{node} {available // MIB} MiB available"
+            for node in self._world.capacity
+            if (available := self._world.available(node)) is not None
+        ]
+        guests = [
+            f"{vmi.rpartition('/')[2]} {'ended' if self._world.is_dead(vmi) else f'{view.held // MIB} MiB'}"
+            for vmi, view in self._world.guests.items()
+        ]
+        text = "  ".join([self._phase, *nodes, *guests])
+        if text != self._told:
+            self._told = text
+            self._status(text)
+
+    def _status(self, text: str) -> None:
+        update = getattr(self._live, "update", None)
+        if update is not None:
+            update(text)
+
+
+@contextmanager
+def show(*, verbose: int = 0, out: TextIO | None = None) -> Iterator[View]:
+    """Yield a view: with a live bottom line where standard output is a terminal."""
+    stream = out or sys.stdout
+    if not stream.isatty():
+        yield View(stream, verbose=verbose)
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where there is a terminal
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(file=stream, highlight=False)
+    with Live(Text(""), console=console, refresh_per_second=4, transient=True) as live:
+
+        class _Bottom:
+            @staticmethod
+            def update(text: str) -> None:
+                live.update(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
+
+        class _Out:
+            @staticmethod
+            def write(text: str) -> None:
+                console.print(Text(text.rstrip("\n")))
+
+            @staticmethod
+            def flush() -> None:
+                pass
+
+            @staticmethod
+            def isatty() -> bool:
+                return True
+
+        yield View(stream, verbose=verbose, live=_Bottom())

@@ -1,0 +1,152 @@
+"""`density run`: load everything first, then run one scenario after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from harness.cli import errors
+from harness.cli.progress import show
+from harness.cluster.base import Cluster, Undo
+from harness.resources import claims_file
+from harness.run.interrupt import Interrupt, Interrupted
+from harness.run.session import Result, run_scenario
+from harness.run.settings import MakeCluster, Progress, Settings
+from harness.run.verdict import Verdict, baseline_for, verdict
+from harness.spec.claims import load_claims
+from harness.spec.loader import load_scenario
+from harness.spec.model import Claim, Scenario
+
+NOT_SCENARIOS = frozenset({"claims.yaml", "baseline.yaml"})
+NOT_SCENARIO_DIRECTORIES = frozenset({"manifests", "recorded"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the user asked for."""
+
+    paths: tuple[Path, ...]
+    cluster: str = "local"
+    overrides: tuple[str, ...] = ()
+    runs: Path = Path("runs")
+    keep: bool = False
+    accel: str = "auto"
+    guest_kernel: Path | None = None
+    control: bool = True
+    seed: int | None = None
+    verbose: int = 0
+    command: tuple[str, ...] = ()
+
+
+def find_scenarios(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Return files as given, and of directories the scenario files in them, sorted. Raises UsageError."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.rglob("*.yaml") if is_scenario(p))
+        if not inside:
+            raise errors.UsageError(f"{path}: no scenario files (*.yaml) in it")
+        found += inside
+    return tuple(dict.fromkeys(found))
+
+
+def is_scenario(path: Path) -> bool:
+    """Whether a YAML file of suites is a scenario to run: not the registries, manifests or recordings' scenarios."""
+    return path.name not in NOT_SCENARIOS and not NOT_SCENARIO_DIRECTORIES & set(path.parts[:-1])
+
+
+def load(paths: Sequence[Path], overrides: Sequence[str]) -> tuple[Mapping[str, Claim], list[Scenario]]:
+    """Load claims and all scenarios before anything starts. Raises SpecError, UsageError."""
+    claims = load_claims(claims_file())
+    return claims, [load_scenario(path, overrides=overrides, claims=claims) for path in paths]
+
+
+def cluster_maker(request: Request) -> MakeCluster:
+    """Return what makes a cluster of the asked kind. Raises UsageError."""
+    if request.cluster != "local":
+        raise errors.UsageError(f"--cluster {request.cluster} is not available in this version; use local")
+
+    def make(scenario: Scenario, run: str, undo: Undo) -> Cluster:
+        from harness.cluster.local import LocalCluster  # noqa: PLC0415 - QEMU and the embedded cluster come with it
+
+        return LocalCluster(
+            undo=undo,
+            run=run,
+            column=scenario.kubevirt_version,
+            seed=scenario.seed if request.seed is None else request.seed,
+            accel=cast("Literal['auto', 'kvm', 'tcg']", request.accel),
+            guest_kernel=request.guest_kernel,
+        )
+
+    return make
+
+
+def settings_of(request: Request, progress: Progress) -> Settings:
+    """Return the settings of a request."""
+    return Settings(
+        runs=request.runs,
+        command=request.command,
+        keep=request.keep,
+        control=request.control,
+        seed=request.seed,
+        progress=progress,
+    )
+
+
+def run_command(request: Request) -> int:
+    """Run and return the exit code; the worst of all scenarios'."""
+    from harness.cli.logging import configure  # noqa: PLC0415
+
+    configure(request.verbose)
+    paths = find_scenarios(request.paths)
+    claims, scenarios = load(paths, request.overrides)
+    make_cluster = cluster_maker(request)
+    codes: list[int] = []
+    with show(verbose=request.verbose) as view:
+        for scenario in scenarios:
+            try:
+                result = asyncio.run(
+                    run_interruptibly(scenario, claims, make_cluster, settings_of(request, view))
+                )
+            except Interrupted as error:
+                view.error(str(error))
+                return errors.INTERRUPTED
+            except Exception as error:
+                if len(scenarios) == 1:
+                    raise
+                code, message = errors.explain(error)
+                view.error(f"{scenario.name}: {message}")
+                codes.append(code)
+                continue
+            judged = verdict(
+                scenario, result.findings, result.run.directory.provenance, baseline_for(scenario)
+            )
+            view.finished(result, judged)
+            codes.append(exit_code(result, judged))
+            if codes[-1] == errors.INTERRUPTED:
+                break
+    return max(codes, default=errors.OK)
+
+
+async def run_interruptibly(
+    scenario: Scenario, claims: Mapping[str, Claim], make_cluster: MakeCluster, settings: Settings
+) -> Result:
+    """Run a scenario with Ctrl-C meaning: end in good order."""
+    interrupt = Interrupt()
+    with interrupt.signals():
+        return await run_scenario(scenario, claims, make_cluster, settings=settings, interrupt=interrupt)
+
+
+def exit_code(result: Result, judged: Verdict) -> int:
+    """Return the exit code of one scenario."""
+    outcomes = {run.outcome for run in (result.run, result.control) if run is not None}
+    if "interrupted" in outcomes:
+        return errors.INTERRUPTED
+    if "failed" in outcomes:
+        return errors.BROKEN
+    return errors.OK if judged.passed else errors.NOT_SEEN

@@ -1,0 +1,201 @@
+"""The node probe of embedded clusters: cgroup rows twice a second, processes once, OOM reports as they come.
+
+Due times are a fixed grid; being late for one, or missing it, is told as a note, never smoothed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.cluster.base import Reading
+from harness.embedded.machine.base import Memory, Node, OomKill
+from harness.embedded.running import RunningPod
+
+PERIOD = 0.5
+"""Seconds between two looks at the cgroups (0.1-0.6 ms each)."""
+PROCESS_EVERY = 2
+"""Looks per process sample (smaps_rollup costs 1-2 ms a guest)."""
+HOST_EVERY = 4
+"""Looks per sample of host-wide memory, KSM and swap."""
+LATE = 0.1
+"""Seconds of lateness worth a note: a fifth of the period."""
+KSM = Path("/sys/kernel/mm/ksm")
+MEMINFO = Path("/proc/meminfo")
+MEMINFO_FIELDS = ("MemTotal", "MemFree", "MemAvailable", "SwapTotal", "SwapFree")
+KSM_FILES = (
+    "run",
+    "pages_shared",
+    "pages_sharing",
+    "pages_unshared",
+    "pages_volatile",
+    "full_scans",
+    "pages_to_scan",
+    "sleep_millisecs",
+)
+
+
+class Sight(Protocol):
+    """What there is to look at."""
+
+    def nodes(self) -> Mapping[str, Node]:
+        """Kube node name → node."""
+        ...
+
+    def pods(self) -> tuple[RunningPod, ...]:
+        """Every pod with a sandbox now."""
+        ...
+
+    def oom_kills(self) -> AsyncIterator[OomKill]:
+        """Yield kills as they are reported."""
+        ...
+
+
+class Probe:
+    """Looks at one embedded cluster. `told`: notes of the cluster's own that wait to become readings."""
+
+    def __init__(self, sight: Sight, told: deque[Reading]) -> None:
+        self._sight = sight
+        self._told = told
+        self._whose: dict[str, RunningPod] = {}
+        """By pod uid; kept after the pod, since the kernel may report its end later."""
+
+    async def readings(self) -> AsyncGenerator[Reading]:
+        """Yield readings until closed."""
+        clock = asyncio.get_running_loop().time
+        kills = self._sight.oom_kills()
+        next_kill: asyncio.Task[OomKill | None] | None = asyncio.create_task(_next(kills))
+        start, tick = clock(), 0
+        try:
+            while True:
+                due = start + tick * PERIOD
+                if next_kill is not None:
+                    await asyncio.wait({next_kill}, timeout=max(0.0, due - clock()))
+                    if next_kill.done():
+                        kill = next_kill.result()
+                        next_kill = None
+                        if kill is not None:
+                            next_kill = asyncio.create_task(_next(kills))
+                            yield self._killed(kill)
+                        continue
+                else:
+                    await asyncio.sleep(max(0.0, due - clock()))
+                late = clock() - due
+                if late > LATE:
+                    yield note("late-pass", f"the probe was {late:.2f} s late", seconds=round(late, 3))
+                for reading in self.look(tick):
+                    yield reading
+                while self._told:
+                    yield self._told.popleft()
+                missed = int((clock() - due) / PERIOD)
+                if missed:
+                    text = f"{missed} looks of the probe were missed"
+                    yield note("lost-sample", text, seconds=round(missed * PERIOD, 3), count=missed)
+                tick += 1 + missed
+        finally:
+            if next_kill is not None:
+                next_kill.cancel()
+                with suppress(asyncio.CancelledError):
+                    await next_kill
+
+    def look(self, tick: int) -> Iterator[Reading]:
+        """Read everything that is due at this tick. What vanishes while being read is left out: it ended."""
+        for name, node in self._sight.nodes().items():
+            with suppress(OSError):
+                yield _row(name, "/", node.memory())
+            with suppress(OSError):
+                yield _row(name, "/kubepods", node.kubepods_memory())
+        for pod in self._sight.pods():
+            self._whose[pod.uid] = pod
+            who = {"pod": f"{pod.namespace}/{pod.name}", "vmi": pod.vmi}
+            with suppress(OSError):
+                yield _row(pod.node, f"pod/{pod.uid}", pod.pod.memory(), **who)
+            if tick % PROCESS_EVERY == 0 and pod.guest is not None:
+                with suppress(OSError):
+                    memory = pod.guest.process_memory()
+                    if memory:
+                        data = {**memory, "oomScoreAdj": pod.guest.oom_score_adj}
+                        yield sample("process", pod.node, pod.vmi, data)
+        if tick % HOST_EVERY == 0:
+            yield from host()
+
+    def _killed(self, kill: OomKill) -> Reading:
+        whose = self._whose.get(kill.pod_uid)
+        if whose is None:  # killed between its start and our first look
+            whose = next((p for p in self._sight.pods() if p.uid == kill.pod_uid), None)
+        return kill_reading(kill, whose)
+
+
+async def _next(kills: AsyncIterator[OomKill]) -> OomKill | None:
+    return await anext(kills, None)
+
+
+def note(what: str, text: str, **data: Any) -> Reading:
+    """Return a note of the probe or the cluster about itself."""
+    return Reading(stream="note", fields={"what": what, "text": text, "data": data})
+
+
+def sample(source: str, node: str, subject: str, data: Mapping[str, Any]) -> Reading:
+    """Return a measurement."""
+    fields = {"source": source, "node": node, "subject": subject, "data": dict(data)}
+    return Reading(stream="sample", fields=fields)
+
+
+def _row(node: str, subject: str, memory: Memory, **extra: str) -> Reading:
+    data: dict[str, Any] = {
+        "usage": memory.usage,
+        "workingSet": memory.working_set,
+        "inactiveFile": memory.inactive_file,
+        "rss": memory.rss,
+        "limit": memory.limit,
+        "swap": memory.swap,
+        "failcnt": memory.failcnt,
+        "oomKill": memory.oom_kill,
+    }
+    known = {key: value for key, value in data.items() if value is not None}
+    return sample("cgroup", node, subject, {**known, "mode": memory.accounting, **extra})
+
+
+def host() -> Iterator[Reading]:
+    """Read what belongs to no node: the machine's own memory, KSM and swap. Lacks are left out."""
+    meminfo: dict[str, int] = {}
+    with suppress(OSError, ValueError, IndexError):
+        for line in MEMINFO.read_text(encoding="ascii").splitlines():
+            name, _, rest = line.partition(":")
+            if name in MEMINFO_FIELDS:
+                meminfo[name] = int(rest.split()[0]) * 1024
+    if meminfo:
+        yield sample("meminfo", "", "host", meminfo)
+        if meminfo.get("SwapTotal"):
+            swap = {"total": meminfo["SwapTotal"], "free": meminfo.get("SwapFree", 0)}
+            yield sample("swap", "", "host", swap)
+    ksm: dict[str, int] = {}
+    for name in KSM_FILES:
+        with suppress(OSError, ValueError):
+            ksm[name] = int((KSM / name).read_text(encoding="ascii"))
+    if ksm:
+        yield sample("ksm", "", "host", ksm)
+
+
+def kill_reading(kill: OomKill, whose: RunningPod | None) -> Reading:
+    """Return an OOM kill as a kernel record; `domain` is the scope the kernel named."""
+    return Reading(
+        stream="kernel",
+        fields={
+            "source": kill.source,
+            "node": kill.node or (whose.node if whose else ""),
+            "scope": kill.domain,
+            "vmi": whose.vmi if whose else "",
+            "pid": kill.pid,
+            "process": kill.process,
+            "oomScoreAdj": kill.oom_score_adj,
+            "oomMemcg": kill.oom_memcg,
+            "taskMemcg": kill.task_memcg,
+            "rss": kill.rss,
+            "lines": list(kill.lines),
+        },
+    )

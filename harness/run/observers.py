@@ -1,0 +1,188 @@
+"""Everything that is watched during a run, each in a task of its own, all into the one stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from harness.cluster.base import Cluster, NodeHandle
+from harness.kube import node as kubelet
+from harness.kube.connection import Connection
+from harness.kube.console import Console, ConsoleLine
+from harness.kube.errors import KubeError, NotFound
+from harness.kube.objects import Objects
+from harness.kube.resources import EVENTS, KUBEVIRTS, NODES, PODS, VMIS, Resource
+from harness.kube.watch import Seen, StreamNote, Synced, Watcher
+from harness.run.stream import Stream
+from harness.run.tasks import Background
+
+STATS_PERIOD = 2.0
+"""Seconds between two fetches of stats/summary; a kubelet answers from a cache that is at most that old."""
+STATS_HURRY = 0.2
+"""The same while a trigger waits for new statistics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """One list+watch of a run."""
+
+    resource: Resource
+    namespace: str = ""
+    fields: str = ""
+    optional: bool = False
+    """Do without where the API does not serve it or we may not see it."""
+
+
+def watches(namespace: str) -> tuple[Watched, ...]:
+    """What every run watches: its own namespace, nodes and their events, KubeVirt's settings."""
+    return (
+        Watched(resource=NODES),
+        Watched(resource=KUBEVIRTS, optional=True),
+        Watched(resource=PODS, namespace=namespace),
+        Watched(resource=VMIS, namespace=namespace),
+        Watched(resource=EVENTS, namespace=namespace),
+        # Events about nodes (NodeHasInsufficientMemory, SystemOOM) live in the namespace `default`.
+        Watched(resource=EVENTS, namespace="default", fields="involvedObject.kind=Node"),
+    )
+
+
+class Observers:
+    """Starts observers in the background they are given; they end with it."""
+
+    def __init__(self, stream: Stream, connection: Connection, tasks: Background) -> None:
+        self._stream = stream
+        self._connection = connection
+        self._tasks = tasks
+        self._hurried = 0
+        self._hurry = asyncio.Event()
+        self._synced: set[Watched] = set()
+
+    async def watch_all(self, namespace: str, *, within: float = 60.0) -> None:
+        """Start the watches and return when each has listed once."""
+        wanted = watches(namespace)
+        for item in wanted:
+            self._start(self._watch(item), f"watch {item.resource.plural}")
+        await self._stream.until(
+            lambda: len(self._synced) == len(wanted), within=within, what="the first lists were not answered"
+        )
+
+    async def _watch(self, item: Watched) -> None:
+        watcher = Watcher(self._connection, item.resource, namespace=item.namespace, fields=item.fields)
+        try:
+            async with aclosing(watcher.events()) as events:
+                async for event in events:
+                    match event:
+                        case Seen():
+                            self._stream.watch(event.type, event.object)
+                        case StreamNote():
+                            self._note(event)
+                        case Synced():
+                            self._is_synced(item)
+        except KubeError as error:
+            if not (item.optional and isinstance(error, NotFound)):
+                raise
+            self._stream.note("not-served", f"{item.resource.plural}: {error}")
+            self._is_synced(item)
+
+    def _is_synced(self, item: Watched) -> None:
+        self._synced.add(item)
+        self._stream.wake()
+
+    def _note(self, note: StreamNote) -> None:
+        self._stream.note(note.what, note.text, **note.data)
+
+    # -- consoles --------------------------------------------------------------------------------------------------
+
+    def console(self, vmi: str, log: Path) -> Console:
+        """Start reading a guest's console into the stream and a log file; return what writes to it."""
+        namespace, _, name = vmi.partition("/")
+        console = Console(self._connection, namespace=namespace, name=name)
+        self._start(self._read_console(console, vmi, log), f"console {vmi}")
+        return console
+
+    async def _read_console(self, console: Console, vmi: str, log: Path) -> None:
+        with log.open("a", encoding="utf-8", buffering=1) as file:
+            async with aclosing(console.lines()) as lines:
+                async for item in lines:
+                    if isinstance(item, ConsoleLine):
+                        file.write(item.text + "\n")
+                        self._stream.guest(vmi, item.text)
+                    else:
+                        self._note(item)
+
+    # -- nodes -----------------------------------------------------------------------------------------------------
+
+    def probe(self, cluster: Cluster, nodes: tuple[NodeHandle, ...]) -> None:
+        """Start the cluster's node probe."""
+        self._start(self._probe(cluster, nodes), "node probe")
+
+    async def _probe(self, cluster: Cluster, nodes: tuple[NodeHandle, ...]) -> None:
+        # A probe is a generator; closing it stops what it started.
+        readings = cast("AsyncGenerator[Any]", cluster.probe(nodes))
+        async with aclosing(readings):
+            async for reading in readings:
+                fields: Mapping[str, Any] = reading.fields
+                match reading.stream:
+                    case "sample":
+                        self._stream.sample(**fields)
+                    case "kernel":
+                        self._stream.kernel(**fields)
+                    case _:
+                        data = dict(fields.get("data") or {})
+                        self._stream.note(str(fields["what"]), str(fields.get("text", "")), **data)
+
+    async def configz(self, nodes: tuple[NodeHandle, ...]) -> dict[str, dict[str, Any]]:
+        """Fetch and record every node's effective KubeletConfiguration, by kube node name."""
+        objects = Objects(self._connection)
+        found: dict[str, dict[str, Any]] = {}
+        for handle in nodes:
+            found[handle.kube_name] = config = await kubelet.configz(objects, handle.kube_name)
+            self._stream.sample(source="configz", node=handle.kube_name, data={"kubeletconfig": config})
+        return found
+
+    def stats(self, nodes: tuple[NodeHandle, ...]) -> None:
+        """Start fetching stats/summary of each node."""
+        for handle in nodes:
+            self._start(self._stats(handle.kube_name), f"stats {handle.kube_name}")
+
+    async def _stats(self, node: str) -> None:
+        objects = Objects(self._connection, patience=0.0)
+        clock = asyncio.get_running_loop().time
+        failing = False
+        while True:
+            began = clock()
+            try:
+                summary = await kubelet.stats_summary(objects, node)
+            except KubeError as error:
+                if not failing:
+                    self._stream.note(
+                        "lost-sample", f"stats/summary of {node}: {error}", seconds=STATS_PERIOD
+                    )
+                failing = True
+            else:
+                failing = False
+                self._stream.sample(source="stats/summary", node=node, data=summary)
+            period = STATS_HURRY if self._hurried else STATS_PERIOD
+            try:
+                async with asyncio.timeout(max(0.0, began + period - clock())):
+                    await self._hurry.wait()
+                self._hurry.clear()
+            except TimeoutError:
+                pass
+
+    @contextmanager
+    def hurry_stats(self) -> Iterator[None]:
+        """Fetch stats/summary ten times as often meanwhile."""
+        self._hurried += 1
+        self._hurry.set()
+        try:
+            yield
+        finally:
+            self._hurried -= 1
+
+    def _start(self, coroutine: Any, name: str) -> None:
+        self._tasks.start(coroutine, name)

@@ -1,0 +1,80 @@
+"""A scenario as people run it: the run, its control, judging and the reports."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.judge.model import Findings
+from harness.run.interrupt import Interrupt
+from harness.run.judging import judge_directory, keep_control
+from harness.run.lifecycle import run_once
+from harness.run.orchestrator import ControlOf, Run
+from harness.run.settings import MakeCluster, Settings
+from harness.run.undo import UndoFile
+from harness.spec.loader import control_of
+from harness.spec.model import Claim, Scenario
+
+CONTROL_MARGIN = 25.0
+"""Seconds a control is watched beyond the main run's delay: an eviction comes at most two kubelet passes (20 s) and a
+kill later than it could, so a control that lives that long lived because the cause was missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a scenario."""
+
+    scenario: Scenario
+    run: Run
+    findings: Findings
+    control: Run | None = None
+
+
+async def run_scenario(
+    scenario: Scenario,
+    claims: Mapping[str, Claim],
+    make_cluster: MakeCluster,
+    *,
+    settings: Settings,
+    interrupt: Interrupt,
+) -> Result:
+    """Run a scenario and its control, and judge them. Reports are written by the caller.
+
+    Raises what `run_once` raises.
+    """
+    main = await _one(scenario, claims, make_cluster, settings=settings, interrupt=interrupt)
+    control: Run | None = None
+    changed = control_of(scenario) if settings.control else None
+    if changed is not None and main.outcome == "complete":
+        settings.progress.step("control run: the same load without the cause")
+        control = await _one(
+            changed,
+            claims,
+            make_cluster,
+            settings=settings,
+            interrupt=interrupt,
+            control_of=ControlOf(run=main.directory.id, held=main.held, observe=main.delay + CONTROL_MARGIN),
+        )
+        main.directory.update(control=control.directory.id)
+    findings = judge_directory(main.directory, claims, scenario=scenario)
+    if control is not None:
+        keep_control(main.directory, control.directory.path)
+    return Result(scenario=scenario, run=main, findings=findings, control=control)
+
+
+async def _one(
+    scenario: Scenario,
+    claims: Mapping[str, Claim],
+    make_cluster: MakeCluster,
+    *,
+    settings: Settings,
+    interrupt: Interrupt,
+    control_of: ControlOf | None = None,
+) -> Run:
+    token = secrets.token_hex(3)
+    with UndoFile.create(run=token, command=settings.command) as undo:
+        cluster = make_cluster(scenario, token, undo)
+        return await run_once(
+            scenario, claims, cluster, settings=settings, interrupt=interrupt, control_of=control_of
+        )
