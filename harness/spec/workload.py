@@ -28,7 +28,7 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "stop": ("fleet",),
 }
 """Verb → its arguments."""
-_NEED_TO: Final = ("shrink", "rewrite", "cache")
+NEED_TO: Final = ("shrink", "rewrite", "cache")
 _UNTIL: Final = re.compile(
     r"(?P<which>threshold|hard-threshold|soft-threshold)(?:\s*(?P<sign>[+-])\s*(?P<by>\S+))?"
 )
@@ -63,7 +63,7 @@ def _step(node: Node, *, index: int, fleets: tuple[str, ...], earlier: tuple[str
     to, until = inner.read("to", amount), inner.read("until", _until)
     if verb == "grow" and (to is None) == (until is None):
         raise inner.mark.error("grow needs exactly one of 'to' and 'until'")
-    if verb in _NEED_TO and to is None:
+    if verb in NEED_TO and to is None:
         raise inner.mark.error(f"{verb} needs 'to'")
     return Step(
         name=name,
