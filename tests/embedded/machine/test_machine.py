@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 import secrets
 import signal
@@ -393,3 +394,25 @@ async def test_a_scratch_directory_too_deep_for_sockets_is_reported(
 
 def test_the_kernel_log_can_be_followed_or_says_why_not(tmp_path: Path) -> None:
     assert kmsg.why_unreadable(tmp_path / "none").endswith("none: No such file or directory")
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("leftovers")
+@pytest.mark.parametrize("seed", range(12))
+def test_a_harness_killed_at_any_moment_leaves_nothing_that_clean_does_not_find(
+    image: GuestImage, tmp_path: Path, seed: int
+) -> None:
+    run = f"test-{secrets.token_hex(3)}"
+    script = KILLED.replace("os.kill(os.getpid(), 9)", "await asyncio.sleep(60)")
+    arguments = [str(tmp_path / "undo"), str(image.kernel), str(image.initramfs), str(tmp_path), run]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
+    ) as harness:
+        time.sleep(0.2 + random.Random(seed).random())
+        harness.kill()
+    cleaned = undo_files.clean(where=tmp_path / "undo")
+    assert [item for file in cleaned for item in file.done if item.failed] == []
+    assert undo_files.clean(where=tmp_path / "undo") == ()
+    found = cgroup.detect()
+    if isinstance(found, cgroup.Hierarchy):
+        assert not (found.subtree / run).exists()
