@@ -33,8 +33,6 @@ static void say_hello(struct session *s)
 
     if (uname(&uts) != 0)
         (void)strcpy(uts.release, "?");
-    if (s->available_at_hello == 0)
-        s->available_at_hello = info.available;
     output_line(&s->output, false,
                 "hello proto=1 nonce=%s kernel=%.64s memtotal=%" PRIu64 " memavailable=%" PRIu64 " deaf=%d", s->nonce,
                 uts.release, info.total, info.available, s->deaf);
@@ -243,6 +241,8 @@ void session_run(struct session *s)
 {
     uint64_t step = 0;
 
+    if (s->available_at_hello == 0)
+        s->available_at_hello = meminfo_read().available;
     while (!s->finished) {
         struct pollfd fds[2 + POWER_DEVICES] = {
             {.fd = now_ns() >= s->ready_at ? s->input : -1, .events = POLLIN},
