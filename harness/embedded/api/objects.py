@@ -1,7 +1,6 @@
 """Objects as they are stored and handed out: plain JSON values that nobody changes in place.
 
-An edit copies the path it changes and shares the rest; `editable` gives a caller a private copy of the containers
-(leaves stay shared, they are immutable).
+An edit copies the path it changes and shares the rest; `editable` gives a caller a private copy.
 """
 
 from __future__ import annotations
@@ -10,24 +9,45 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 Object = dict[str, Any]
 """A served object. Whoever holds one reads it; to change it, write a changed copy."""
+
 
 _CONTAINERS = (dict, list)
 
 
-def editable(value: Any) -> Any:
-    """Copy dicts and lists, share leaves. Several times cheaper than `copy.deepcopy` for JSON values."""
-    kind = type(value)
-    if kind is dict:
-        return {key: editable(item) if type(item) in _CONTAINERS else item for key, item in value.items()}
-    if kind is list:
-        return [editable(item) if type(item) in _CONTAINERS else item for item in value]
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: editable(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [editable(item) for item in value]
-    return value
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def editable(value: Any) -> Any:
+    """Return a private copy of a JSON value. Raises `TypeError` for what is none.
+
+    Through JSON and back: several times cheaper than `copy.deepcopy`, and what comes out is JSON for sure.
+    """
+    return orjson.loads(orjson.dumps(value, default=_plain))
+
+
+def sharing(new: Any, old: Any) -> Any:
+    """Return `new` with every part that equals its counterpart in `old` replaced by that; `old` itself if all do.
+
+    What is kept of a change is then the changed path alone: less memory in the rings, less for the collector to walk.
+    """
+    if new == old and type(new) is type(old):
+        return old
+    if type(new) is dict and type(old) is dict:
+        return {
+            key: sharing(value, old[key]) if key in old and type(value) in _CONTAINERS else value
+            for key, value in new.items()
+        }
+    if type(new) is list and type(old) is list:
+        shared = [sharing(value, before) for value, before in zip(new, old, strict=False)]
+        return shared + new[len(old) :]
+    return new
 
 
 def with_metadata(obj: Mapping[str, Any], **changes: Any) -> Object:

@@ -38,6 +38,11 @@ class Encoded:
             encoded = self._json[api_version] = orjson.dumps(obj)
         return encoded
 
+    def editable(self) -> Object:
+        """Return a private copy of the object, out of the JSON that is there anyway."""
+        copy: Object = orjson.loads(self.json())
+        return copy
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -22,6 +22,7 @@ from harness.embedded.api.objects import (
     editable,
     name_of,
     namespace_of,
+    sharing,
     timestamp,
     utc_now,
     with_metadata,
@@ -186,10 +187,10 @@ class Store:
 
         No write, no version and no event if nothing changed. Never conflicts: nothing runs in between.
         """
-        old = self.get(resource, namespace, name)
-        copy = editable(old)
+        old = self.encoded(resource, namespace, name)
+        copy = old.editable()
         fn(copy)
-        return self._replace(resource, old, copy)
+        return self._replace(resource, old.object, copy)
 
     def delete(
         self,
@@ -298,8 +299,8 @@ class Store:
             raise Invalid.of(resource, str(name), [("FieldValueInvalid", "metadata.name", message)])
 
     def _replace(self, resource: Resource, old: Object, obj: Object) -> Object:
-        new = self.replacement(resource, old, obj)
-        if new == old:
+        new: Object = sharing(self.replacement(resource, old, obj), old)
+        if new is old:
             return old
         if deletion.finished(new) and resource != NAMESPACES:
             return self._remove(resource, new, previous=old)

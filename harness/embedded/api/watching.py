@@ -29,6 +29,8 @@ DEFAULT_TIMEOUT = 1800.0
 _PIECE = 256
 """Events joined into one write: large enough to save system calls, small enough to bound a stalled buffer."""
 
+_PREFIX = {kind: f'{{"type":"{kind}","object":'.encode() for kind in ("ADDED", "MODIFIED", "DELETED")}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOptions:
@@ -128,7 +130,7 @@ class Lines:
         if self._accept.table:
             return [orjson.dumps({"type": kind, "object": self._table(encoded.object)}), b"\n"]
         json = encoded.json(self._target.api_version)
-        return [b'{"type":"', kind.encode(), b'","object":', json, b"}\n"]
+        return [_PREFIX[kind], json, b"}\n"]
 
     def _table(self, obj: Object) -> dict[str, Any]:
         header, self._header = self._header, False

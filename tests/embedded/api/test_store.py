@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -363,3 +364,22 @@ def test_an_event_is_serialised_once(store: Store, vmi: Make) -> None:
     assert encoded.json() is encoded.json()
     assert encoded.json("kubevirt.io/v1alpha3") is encoded.json("kubevirt.io/v1alpha3")
     assert b'"apiVersion":"kubevirt.io/v1alpha3"' in encoded.json("kubevirt.io/v1alpha3")
+
+
+def test_a_change_copies_its_path_and_shares_the_rest(store: Store, pod: Make) -> None:
+    first = store.create(PODS, pod("a", labels={"k": "v"}))
+    second = store.mutate(PODS, "default", "a", lambda o: o.update(status={"phase": "Running"}))
+
+    assert second["spec"] is first["spec"]
+    assert second["metadata"]["labels"] is first["metadata"]["labels"]
+    third = store.update(PODS, {**second, "status": {"phase": "Running", "x": 1}})
+    assert third["spec"] is first["spec"]
+
+
+def test_what_is_stored_is_json(store: Store) -> None:
+    made = store.create(
+        PODS, {"metadata": {"name": "a"}, "spec": {"x": (1, 2), "y": MappingProxyType({"z": None})}}
+    )
+
+    assert made["spec"] == {"x": [1, 2], "y": {"z": None}}
+    assert type(made["spec"]["x"]) is list
