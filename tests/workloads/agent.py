@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -40,10 +41,8 @@ class HostAgent:
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert stream is not None
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
 
     def send(self, data: str | bytes) -> None:
         assert self.process.stdin is not None
@@ -80,7 +79,7 @@ class HostAgent:
 
     def ask(self, command: str, within: float = 10.0) -> str:
         """Send a command with its id, return its ok or err line."""
-        number = command.split()[0]
+        number = command.split(maxsplit=1)[0]
         self.send(command + "\n")
         while True:
             line = self.until("@ ", within)[-1]

@@ -13,9 +13,7 @@ from pathlib import Path
 from workloads.image import GuestImage
 
 QEMU = shutil.which("qemu-system-x86_64")
-APPEND = (
-    "console=ttyS0 quiet panic=-1 nokaslr mitigations=off no_timer_check 8250.nr_uarts=1 cryptomgr.notests audit=0"
-)
+APPEND = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off no_timer_check 8250.nr_uarts=1 cryptomgr.notests audit=0"
 MIB = 1 << 20
 
 
@@ -92,26 +90,37 @@ async def boot(
     """Start a guest; it is killed on the way out if it still runs."""
     assert QEMU is not None
     serial = directory / "serial"
-    holder: list[TestGuest] = []
+    started: asyncio.Future[TestGuest] = asyncio.get_running_loop().create_future()
 
     async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while not holder:
-            await asyncio.sleep(0.005)
-        await holder[0].on_connect(reader, writer)
+        await (await started).on_connect(reader, writer)
 
     server = await asyncio.start_unix_server(on_connect, serial)
     process = await asyncio.create_subprocess_exec(
         QEMU,
         *("-nodefaults", "-no-user-config", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=32"),
-        *("-cpu", "qemu64", "-smp", "1", "-m", str(memory_mib), "-display", "none", "-vga", "none", "-no-reboot"),
+        *(
+            "-cpu",
+            "qemu64",
+            "-smp",
+            "1",
+            "-m",
+            str(memory_mib),
+            "-display",
+            "none",
+            "-vga",
+            "none",
+            "-no-reboot",
+        ),
         *("-chardev", f"socket,id=ser,path={serial}", "-serial", "chardev:ser"),
         *("-qmp", f"unix:{directory / 'qmp'},server=on,wait=off"),
         *("-device", f"virtio-balloon-pci,free-page-reporting={'on' if reporting else 'off'}"),
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", f"{APPEND} {arguments}"),
     )
-    holder.append(TestGuest(process, directory))
+    guest = TestGuest(process, directory)
+    started.set_result(guest)
     try:
-        yield holder[0]
+        yield guest
     finally:
         if process.returncode is None:
             process.kill()

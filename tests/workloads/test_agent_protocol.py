@@ -151,8 +151,12 @@ def is_legal(line: bytes) -> bool:
     return required <= seen
 
 
-_VALUES = st.sampled_from(["0", "1", "2", "4097", "18446744073709551615", "18446744073709551616", "", "-1", "unique"])
-_PAIR = st.tuples(st.sampled_from(["to", "rate", "pages", "seed", "bytes", "on", "force", "", "x"]), _VALUES).map("=".join)
+_VALUES = st.sampled_from(
+    ["0", "1", "2", "4097", "18446744073709551615", "18446744073709551616", "", "-1", "unique"]
+)
+_PAIR = st.tuples(
+    st.sampled_from(["to", "rate", "pages", "seed", "bytes", "on", "force", "", "x"]), _VALUES
+).map("=".join)
 _NEARLY = st.tuples(
     st.sampled_from(["1", "18446744073709551615", "a", ""]),
     st.sampled_from([*GRAMMAR, "Grow", "held"]),
@@ -178,7 +182,9 @@ def fuzzed(sanitized_agent: Path) -> Iterator[HostAgent]:
 def test_any_line_is_obeyed_or_refused_as_the_grammar_says(fuzzed: HostAgent, line: bytes) -> None:
     fuzzed.send(line + b"\n77 hold\n")
     answers = fuzzed.until("@ ok id=77 ")
-    refused = any(text.startswith("@ err ") and text.partition("msg=")[2].startswith(SYNTAX) for text in answers)
+    refused = any(
+        text.startswith("@ err ") and text.partition("msg=")[2].startswith(SYNTAX) for text in answers
+    )
     blank = not line.replace(b"\r", b"").strip(b" \t")
     assert refused == (not blank and not is_legal(line)), answers
 

@@ -31,7 +31,14 @@ WARNINGS = (
     "-pedantic",
 )
 GUEST = ("-std=gnu11", "-Os", "-static", "-s", *WARNINGS)
-SANITIZED = ("-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *WARNINGS)
+SANITIZED = (
+    "-std=gnu11",
+    "-O1",
+    "-g",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    *WARNINGS,
+)
 """For tests on a host: the same sources, every undefined step fatal."""
 
 
@@ -46,7 +53,9 @@ def compile_agent(cache_dir: Path, *, flags: Sequence[str] = GUEST) -> Path:
         raise CompilerError("no C compiler: run `apt-get install gcc libc6-dev`")
     version = _run([compiler, "--version"]).partition("\n")[0]
     sources = sorted([*SOURCE.glob("*.c"), *SOURCE.glob("*.h")])
-    key = cache.digest([version, *flags, *(part for path in sources for part in (path.name, path.read_bytes()))])
+    key = cache.digest(
+        [version, *flags, *(part for path in sources for part in (path.name, path.read_bytes()))]
+    )
 
     def content() -> bytes:
         with tempfile.TemporaryDirectory(prefix="density-agent-") as scratch:
@@ -61,6 +70,6 @@ def _run(arguments: Sequence[str]) -> str:
     try:
         return command.run(arguments)
     except command.CommandError as error:
-        if "cannot find -l" in str(error) or "No such file" in str(error):
+        if "cannot find -l" in error.stderr or ".h: No such file" in error.stderr:
             raise CompilerError(f"{error}: run `apt-get install gcc libc6-dev`") from error
         raise CompilerError(f"the agent does not compile: {error}") from error

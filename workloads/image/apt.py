@@ -28,7 +28,9 @@ def dated_package(depends_output: str) -> str:
     """
     found = _DATED.search(depends_output)
     if found is None:
-        raise KernelError(f"{META_PACKAGE} depends on no kernel image: give a kernel with --guest-kernel PATH")
+        raise KernelError(
+            f"{META_PACKAGE} depends on no kernel image: give a kernel with --guest-kernel PATH"
+        )
     return found[1]
 
 
@@ -40,7 +42,7 @@ class Apt:
 
     @classmethod
     def usable(cls, private: Path) -> Apt:
-        """apt as the system has it, or with private lists under `private` if the system's don't know the kernel.
+        """Apt as the system has it, or with private lists under `private` if the system's don't know the kernel.
 
         Raises:
             CommandError: apt is broken or there is no network.
@@ -49,7 +51,13 @@ class Apt:
         try:
             system.cloud_kernel()
         except (command.CommandError, KernelError):
-            own = cls(options={**_sandbox(), "Dir::State::Lists": f"{private}/lists", "Dir::Cache": f"{private}/cache"})
+            own = cls(
+                options={
+                    **_sandbox(),
+                    "Dir::State::Lists": f"{private}/lists",
+                    "Dir::Cache": f"{private}/cache",
+                }
+            )
             for path in ("lists/partial", "cache/archives/partial"):
                 (private / path).mkdir(parents=True, exist_ok=True)
             command.run(["apt-get", *own.flags(), "update"], timeout=180.0)
@@ -69,7 +77,9 @@ class Apt:
         command.run(["apt-get", *self.flags(), "-q", "download", package], cwd=directory, timeout=300.0)
         archives = sorted(directory.glob("*.deb"))
         if len(archives) != 1:
-            raise KernelError(f"apt-get download {package} left {len(archives)} files: give a kernel with --guest-kernel PATH")
+            raise KernelError(
+                f"apt-get download {package} left {len(archives)} files: give a kernel with --guest-kernel PATH"
+            )
         return archives[0]
 
 

@@ -36,7 +36,9 @@ def build(
     directory = cache_dir if cache_dir is not None else cache.default_directory()
     agent = compile_agent(directory).read_bytes()
     chosen = (
-        kernel.given(guest_kernel) if guest_kernel is not None else kernel.distribution(directory, refresh=refresh)
+        kernel.given(guest_kernel)
+        if guest_kernel is not None
+        else kernel.distribution(directory, refresh=refresh)
     )
     needed = modules.collect(chosen.modules)
     content = cpio.archive(initramfs.entries(agent, needed))

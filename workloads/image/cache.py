@@ -85,6 +85,8 @@ def _scratch(parent: Path) -> Iterator[Path]:
     try:
         yield scratch
     except OSError as error:
-        raise ImageError(f"{parent}: {error.strerror or error}; free some space or set XDG_CACHE_HOME") from error
+        raise ImageError(
+            f"{parent}: {error.strerror or error}; free some space or set XDG_CACHE_HOME"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

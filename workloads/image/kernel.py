@@ -33,7 +33,9 @@ def given(image: Path) -> Kernel:
         KernelError: not a readable x86 boot image.
     """
     release = read_release(image)
-    return Kernel(image=image, release=release, modules=_modules(release, image.resolve().parent.parent, Path("/")))
+    return Kernel(
+        image=image, release=release, modules=_modules(release, image.resolve().parent.parent, Path("/"))
+    )
 
 
 def read_release(image: Path) -> str:
@@ -70,10 +72,14 @@ def distribution(cache_dir: Path, *, refresh: bool = False) -> Kernel:
             with contextlib.suppress(KernelError):
                 return _unpacked(place.parent)
     if platform.machine() not in {"x86_64", "AMD64"}:
-        raise KernelError(f"no guest kernel is known for {platform.machine()}: guests are x86_64; {_ALTERNATIVE}")
+        raise KernelError(
+            f"no guest kernel is known for {platform.machine()}: guests are x86_64; {_ALTERNATIVE}"
+        )
     for tool in ("apt-get", "apt-cache", "dpkg-deb"):
         if shutil.which(tool) is None:
-            raise KernelError(f"{tool} not found, so no guest kernel can be fetched: use a Debian system {_ALTERNATIVE}")
+            raise KernelError(
+                f"{tool} not found, so no guest kernel can be fetched: use a Debian system {_ALTERNATIVE}"
+            )
     with cache.locked(kernels, "fetch"):
         return _fetch(kernels, cache_dir / "apt")
 
@@ -93,7 +99,9 @@ def _fetch(kernels: Path, apt_dir: Path) -> Kernel:
 
         return _unpacked(cache.make_directory(place, fill))
     except command.CommandError as error:
-        raise KernelError(f"no guest kernel could be fetched ({error}): check the network, {_ALTERNATIVE}") from error
+        raise KernelError(
+            f"no guest kernel could be fetched ({error}): check the network, {_ALTERNATIVE}"
+        ) from error
 
 
 def _unpacked(place: Path) -> Kernel:

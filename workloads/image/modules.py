@@ -92,7 +92,9 @@ def _read(path: Path) -> bytes:
         if path.suffix == ".gz":
             return gzip.decompress(data)
     except (lzma.LZMAError, EOFError, OSError) as error:
-        raise KernelError(f"module {path} can't be unpacked: {error}; unpack the kernel package again") from error
+        raise KernelError(
+            f"module {path} can't be unpacked: {error}; unpack the kernel package again"
+        ) from error
     if path.suffix == ".zst":
         raise KernelError(f"module {path} is zstd-compressed, which is not supported: run `unzstd {path}`")
     return data
