@@ -119,7 +119,9 @@ class EmbeddedCluster:
         try:
             for task in self._running_tasks.values():
                 task.cancel()
-            await self._tasks.__aexit__(kind, error, trace)
+            # An error of the body goes on as it is; only a dead controller makes a group of errors.
+            cancelled = isinstance(error, asyncio.CancelledError)
+            await self._tasks.__aexit__(*(kind, error, trace) if cancelled else (None, None, None))
         finally:
             for kubelet in self._kubelets.values():
                 await kubelet.node.remove()

@@ -50,7 +50,7 @@ class Running:
             )
             for name, kubelet in sorted(self._kubelets.items())
             for worker in kubelet.workers
-            if worker.sandbox is not None and not worker.finished
+            if worker.sandbox is not None and not worker.leaving
         )
 
     def console(self, namespace: str, name: str) -> Console:

@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from harness.embedded.machine.base import (
     Accounting,
+    Console,
     GuestExit,
     GuestShape,
     Memory,
@@ -63,14 +64,15 @@ class FakeGuest:
     def __init__(self, pod: FakePod, container: str, shape: GuestShape, pid: int) -> None:
         self.pod, self.container, self.shape = pod, container, shape
         self.name, self.pid = shape.name, pid
-        self.console = FakeConsole()
+        self.screen = FakeConsole()
+        self.console: Console = self.screen
         self.oom_score_adj: int | None = pod.shape.containers[container].oom_score_adj
         self.resident = Bytes(0)
         self.off_after = 0.15
         self.presses: list[float] = []
         self.terminated = False
         self._exit: asyncio.Future[GuestExit] = asyncio.get_running_loop().create_future()
-        self.console.say(f"@ hello proto=1 nonce={shape.nonce} kernel=fake deaf={int(shape.deaf)}")
+        self.screen.say(f"@ hello proto=1 nonce={shape.nonce} kernel=fake deaf={int(shape.deaf)}")
 
     @property
     def alive(self) -> bool:
@@ -80,7 +82,7 @@ class FakeGuest:
         if self._exit.done():
             return
         self.resident = Bytes(0)
-        self.console.close()
+        self.screen.close()
         at = Seconds(asyncio.get_running_loop().time())
         self._exit.set_result(GuestExit(code=code, signal=signal, oom=oom, at=at))
 
@@ -88,18 +90,18 @@ class FakeGuest:
         self.presses.append(asyncio.get_running_loop().time())
         if not self.alive:
             return
-        self.console.say("@ power up=1")
+        self.screen.say("@ power up=1")
         if not self.shape.deaf:
-            self.console.say("@ bye up=1 held=0 reason=power")
+            self.screen.say("@ bye up=1 held=0 reason=power")
             asyncio.get_running_loop().call_later(self.off_after, self.power_off)
 
     def power_off(self) -> None:
         if self.alive:
-            self.console.say("[    1.0] reboot: Power down")
+            self.screen.say("[    1.0] reboot: Power down")
         self.end(code=0)
 
     def panic(self) -> None:
-        self.console.say("[    1.0] Kernel panic - not syncing: System is deadlocked on memory")
+        self.screen.say("[    1.0] Kernel panic - not syncing: System is deadlocked on memory")
         self.end(code=0)
 
     def oom(self, domain: str = "container") -> None:
@@ -137,10 +139,10 @@ class FakePod:
     shape: PodShape
     guests: list[FakeGuest] = field(default_factory=list)
     removed: bool = False
+    uid: str = ""
 
-    @property
-    def uid(self) -> str:
-        return self.shape.uid
+    def __post_init__(self) -> None:
+        self.uid = self.shape.uid
 
     def memory(self) -> Memory:
         used = sum(guest.resident for guest in self.guests)

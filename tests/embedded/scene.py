@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from harness.embedded.api.objects import Object
-from harness.embedded.api.resources import EVENTS, PODS, VMIS
+from harness.embedded.api.resources import EVENTS, NODES, PODS, VMIS
 from harness.embedded.cluster import EmbeddedCluster
 from harness.units import Bytes
 from tests.embedded.fakes import FakeGuest, FakeMachine
@@ -45,7 +46,13 @@ class Scene:
     def __init__(self, cluster: EmbeddedCluster, machine: FakeMachine) -> None:
         self.cluster, self.machine = cluster, machine
         self.store = cluster.store
-        self.seen = cluster.store.subscribe(PODS, VMIS, EVENTS)
+        self.changes: list[tuple[str, Object]] = []
+
+    async def follow(self) -> None:
+        """Collect what is served; a task of its own."""
+        async with self.store.subscribe(PODS, VMIS, EVENTS, NODES) as changes:
+            async for change in changes:
+                self.changes.append((change.type, change.object))
 
     def create(self, vmi: Mapping[str, Any]) -> Object:
         prepared = self.store.prepared(VMIS, vmi)
@@ -64,6 +71,14 @@ class Scene:
             p for p in self.store.list(PODS)[0] if p["metadata"]["annotations"]["kubevirt.io/domain"] == name
         )
 
+    async def until_phase(self, name: str, phase: str, *, within: float = 120.0) -> None:
+        """Wait for a VMI's phase."""
+        for _ in range(int(within / 0.1)):
+            if self.vmi(name).get("status", {}).get("phase") == phase:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"{name} is not {phase} within {within} s")
+
     def events(self) -> list[Object]:
         return sorted(self.store.list(EVENTS)[0], key=lambda e: int(e["metadata"]["resourceVersion"]))
 
@@ -77,7 +92,13 @@ async def scene(machine: FakeMachine | None = None, **options: Any) -> AsyncIter
     """Open a cluster without its HTTPS server."""
     machine = machine or FakeMachine()
     async with machine, EmbeddedCluster(machine, serve=False, cpus=8, **options) as cluster:
-        yield Scene(cluster, machine)
+        found = Scene(cluster, machine)
+        following = asyncio.create_task(found.follow())
+        await asyncio.sleep(0)
+        try:
+            yield found
+        finally:
+            following.cancel()
 
 
 def mi(amount: float) -> Bytes:

@@ -78,12 +78,12 @@ class Admission:
                 cause = words.Cause(words.NOT_SUPPORTED, "update of VMI object is restricted")
                 raise Rejected(words.refused(UPDATE_VALIDATOR, [cause]))
             return Admitted(obj, warnings)
+        _check_types(obj, VMIS, "VirtualMachineInstance")
         configuration = self._configuration()
         try:
             spec = default_spec(obj.get("spec") or {}, column=self._column, configuration=configuration)
         except (QuantityError, ManifestError) as error:
             raise Rejected(words.undecodable(words.MUTATOR, error)) from error
-        _check_types(obj, VMIS, "VirtualMachineInstance")
         defaulted = {**obj, "spec": spec}
         causes = words.validate_vmi(defaulted, column=self._column, configuration=configuration)
         if causes:

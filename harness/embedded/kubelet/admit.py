@@ -13,7 +13,6 @@ from harness.rules.eviction import admits
 from harness.rules.messages import EVICTED, MEMORY_PRESSURE_TAINT, not_admitted, out_of_memory
 from harness.rules.pods import is_critical, pod_request
 from harness.rules.qos import qos_class
-from harness.rules.quantities import Quantity
 from harness.rules.scheduling import tolerates
 from harness.units import Bytes
 
@@ -22,7 +21,7 @@ def refuse(
     pod: Mapping[str, Any],
     *,
     others: Sequence[Mapping[str, Any]],
-    node: Mapping[str, Any],
+    cpu_milli: int,
     allocatable: Bytes,
     conditions: frozenset[str],
 ) -> Verdict | None:
@@ -49,9 +48,8 @@ def refuse(
         return Verdict(reason=reason, message=message, disruption=False)
     cpu = pod_request(spec, "cpu").milli_value()
     cpu_used = sum(pod_request(other, "cpu").milli_value() for other in others)
-    offered = Quantity.of(node["status"]["allocatable"]["cpu"]).milli_value()
-    if cpu > 0 and cpu + cpu_used > offered:
-        amounts = f"requested: {cpu}, used: {cpu_used}, capacity: {offered}"
+    if cpu > 0 and cpu + cpu_used > cpu_milli:
+        amounts = f"requested: {cpu}, used: {cpu_used}, capacity: {cpu_milli}"
         return Verdict(
             reason="OutOfcpu", message=f"Node didn't have enough resource: cpu, {amounts}", disruption=False
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.embedded.api.errors import NotFound
 from harness.embedded.api.objects import Object
-from harness.embedded.api.resources import NODES, PODS, VMIS
+from harness.embedded.api.resources import PODS, VMIS
 from harness.embedded.api.store import Store
 from harness.embedded.clock import Clock
 from harness.embedded.events import Recorder
@@ -79,8 +79,8 @@ class Kubelet:
             rng=self._random("statistics"),
             kubepods_limit=self.memory.kubepods_limit,
         )
-        self._manager = self._make_manager()
         self._status = self._make_status()
+        self._manager = self._make_manager()
 
     # -- what others ask ---------------------------------------------------------------------------------------
 
@@ -109,14 +109,15 @@ class Kubelet:
         self.memory = node_memory(configuration, capacity=self.node.capacity)
         self.node.set_kubepods_limit(self.memory.kubepods_limit)
         self.statistics.kubepods_limit = self.memory.kubepods_limit
-        self._manager, self._status = self._make_manager(), self._make_status()
+        self._status = self._make_status()
+        self._manager = self._make_manager()
         if self._tasks is not None:
             self._loops = self._tasks.create_task(self._run_loops(), name=f"kubelet loops {self.name}")
 
     def oom(self, kill: OomKill) -> None:
         """Take note of an OOM kill: only a global one has an event."""
         if has_event(kill):
-            self._recorder.event(self._status.node(), *system_oom(kill.process, kill.pid))
+            self._recorder.event(self._status.reference(), *system_oom(kill.process, kill.pid))
 
     # -- running -----------------------------------------------------------------------------------------------
 
@@ -133,10 +134,12 @@ class Kubelet:
             tasks.create_task(self._follow(tasks), name=f"kubelet watch {self.name}")
 
     async def _run_loops(self) -> None:
-        if self._restarts:
-            self.register()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._manager.run(), name=f"eviction manager {self.name}")
+            if self._restarts:
+                # The first status after a restart tells what the first pass found (seen: pressure at once).
+                await asyncio.sleep(self._timing.sandbox)
+                self.register()
             tasks.create_task(self._report(), name=f"node status {self.name}")
 
     async def _report(self) -> None:
@@ -211,15 +214,20 @@ class Kubelet:
         verdict = refuse(
             pod,
             others=others,
-            node=self._status.node(),
+            cpu_milli=1000 * self._identity.cpus,
             allocatable=self.memory.allocatable,
             conditions=self._manager.conditions,
         )
         if verdict is None:
-            tasks.create_task(worker.run(), name=f"pod {name}")
+            tasks.create_task(self._work(worker), name=f"pod {name}")
             tasks.create_task(self.statistics.follow(worker), name=f"statistics {name}")
         else:
             self._refuse(worker, pod, verdict)
+
+    async def _work(self, worker: PodWorker) -> None:
+        await worker.run()
+        if worker.removed and self._workers.get(worker.uid) is worker:
+            del self._workers[worker.uid]
 
     def _refuse(self, worker: PodWorker, pod: Object, verdict: Verdict) -> None:
         self._recorder.event(pod, "Warning", verdict.reason, verdict.message)
@@ -258,7 +266,7 @@ class Kubelet:
             capacity=self.node.capacity,
             kubepods_limit=self.memory.kubepods_limit,
             workers=lambda: self.workers,
-            node=lambda: self._store.get(NODES, "", self.name),
+            node=self._status.reference,
             recorder=self._recorder,
             clock=self._clock,
             timing=self._timing,

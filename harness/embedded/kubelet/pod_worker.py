@@ -60,6 +60,8 @@ class PodWorker:
         self.sandbox: Pod | None = None
         self.phase = "Pending"
         self.removed = False
+        self.leaving = False
+        """Its cgroups are being removed: nothing may read them any more."""
         self.finished = False
         """No container runs and nothing is left on the node: the eviction manager may go on."""
         self._address = address
@@ -111,6 +113,8 @@ class PodWorker:
                 await self.changed.until(lambda: self.terminating or self.launcher.exit is not None)
             await self._stop()
         finally:
+            self.leaving = True
+            self.changed.notify()
             if self.sandbox is not None:
                 await self.sandbox.remove()
         self.finished = True
@@ -142,6 +146,7 @@ class PodWorker:
             )
             self.phase = "Failed"
             return False
+        self.changed.notify()
         await asyncio.sleep(timing.sandbox)
         self._write()
         for index, container in enumerate(self.containers):
@@ -165,9 +170,12 @@ class PodWorker:
         container.identity = f"{self.uid}-{index}"
         container.state = Running(since=now)
         self._event("Normal", "Started", "Container started", field=field)
-        if container.role == "init":
-            container.state = Terminated(code=0, reason="Completed", since=now, until=now)
         self._write()
+        if container.role == "init":
+            await asyncio.sleep(self._around.timing.container_start)
+            ended = self._around.clock.now()
+            container.state = Terminated(code=0, reason="Completed", since=now, until=ended)
+            self._write()
 
     # -- stop --------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class Statistics:
     async def follow(self, worker: PodWorker) -> None:
         """Sample a pod as cAdvisor does until its sandbox is gone: pod and container each at their own times."""
         await worker.changed.until(lambda: worker.sandbox is not None or worker.finished)
-        if worker.sandbox is None:
+        if worker.sandbox is None or worker.leaving:
             return
         rows = PodRows(namespace=worker.namespace, name=worker.name, started=self._clock.now())
         self.pods[worker.uid] = rows
@@ -76,7 +76,7 @@ class Statistics:
         period = float(self._timing.housekeeping)
         loop = asyncio.get_running_loop()
         before: Bytes | None = None
-        while worker.sandbox is not None and not worker.finished:
+        while worker.sandbox is not None and not worker.leaving:
             row = Row(memory=worker.sandbox.memory(), time=self._clock.now())
             if subject:
                 rows.containers[subject] = row
@@ -92,7 +92,7 @@ class Statistics:
 
     @staticmethod
     async def _pause(worker: PodWorker, due: float) -> None:
-        await worker.changed.until(lambda: worker.finished, deadline=lambda: due)
+        await worker.changed.until(lambda: worker.leaving, deadline=lambda: due)
 
     def summary(self) -> dict[str, Any]:
         """Return `/stats/summary` (k8s.io/kubelet/pkg/apis/stats/v1alpha1.Summary)."""

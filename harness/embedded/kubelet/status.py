@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,20 +72,26 @@ class NodeStatus:
     ) -> None:
         self._store, self._clock, self._recorder = store, clock, recorder
         self._identity, self._memory, self._conditions, self._rng = identity, memory, conditions, rng
+        self._uid = ""
         self._reported = 0.0
         self._fresh = True
 
-    def node(self) -> Mapping[str, Any]:
-        """Return the present object. Raises NotFound."""
-        return self._store.get(NODES, "", self._identity.name)
+    def reference(self) -> Mapping[str, Any]:
+        """Return what events about the node refer to; it may have been deleted from the API."""
+        return {
+            "kind": "Node",
+            "apiVersion": "v1",
+            "metadata": {"name": self._identity.name, "uid": self._uid},
+        }
 
     def start(self, *, cgroup_v1: bool) -> None:
         """Register the node, or take it over after a kubelet restart; say so in the events a kubelet begins with."""
         try:
-            self.node()
+            present = self._store.get(NODES, "", self._identity.name)
         except NotFound:
-            self._store.create(NODES, self._object())
-        node = self.node()
+            present = self._store.create(NODES, self._object())
+        self._uid = str(present["metadata"]["uid"])
+        node = self.reference()
         self._recorder.event(node, "Normal", "Starting", "Starting kubelet.")
         if cgroup_v1:
             self._recorder.event(node, "Warning", "CgroupV1", _CGROUP_V1)
@@ -96,7 +103,10 @@ class NodeStatus:
     def tick(self) -> None:
         """Write what changed; everything once per report period."""
         pressure = "MemoryPressure" in self._conditions()
-        old = self.node()
+        try:
+            old = self._store.get(NODES, "", self._identity.name)
+        except NotFound:
+            return  # deleted by somebody; a kubelet registers only when it starts
         conditions = self._new_conditions(old, pressure=pressure)
         changed = [c["type"] for c in conditions if _status_of(old, c["type"]) != c["status"]]
         now = self._clock.now()
@@ -125,23 +135,32 @@ class NodeStatus:
     def heartbeat(self) -> None:
         """Set virt-handler's annotation."""
         now = self._clock.stamp()
-        self._store.mutate(
-            NODES,
-            "",
-            self._identity.name,
-            lambda node: (
-                node["metadata"].setdefault("annotations", {}).update({"kubevirt.io/heartbeat": now})
-            ),
-        )
+
+        def beat(node: dict[str, Any]) -> None:
+            node["metadata"].setdefault("annotations", {})["kubevirt.io/heartbeat"] = now
+
+        with suppress(NotFound):
+            self._store.mutate(NODES, "", self._identity.name, beat)
 
     def _say(self, node: Mapping[str, Any], reason: str) -> None:
         self._recorder.event(node, "Normal", reason, f"Node {self._identity.name} status is now: {reason}")
 
-    def _new_conditions(self, node: Mapping[str, Any], *, pressure: bool) -> list[dict[str, Any]]:
+    def _new_conditions(
+        self, node: Mapping[str, Any], *, pressure: bool, ready: bool = True
+    ) -> list[dict[str, Any]]:
         now = self._clock.stamp()
         rows = [("MemoryPressure", *memory_pressure(pressure=pressure))]
         rows += [(kind, "False", reason, message) for kind, reason, message, _ in _OTHERS]
-        rows.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
+        rows.append(
+            ("Ready", "True", "KubeletReady", "kubelet is posting ready status")
+            if ready
+            else (
+                "Ready",
+                "False",
+                "KubeletNotReady",
+                "container runtime status check may not have completed yet",
+            )
+        )
         before = {c["type"]: c for c in node.get("status", {}).get("conditions") or ()}
         return [
             {
@@ -199,7 +218,7 @@ class NodeStatus:
             "status": {
                 "capacity": self._capacity(),
                 "allocatable": self._allocatable(),
-                "conditions": [],
+                "conditions": self._new_conditions({}, pressure=False, ready=False),
                 "addresses": [
                     {"type": "InternalIP", "address": who.address},
                     {"type": "Hostname", "address": who.name},

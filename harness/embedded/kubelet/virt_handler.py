@@ -61,6 +61,8 @@ class VirtHandler:
             life.finish("Failed", CRASHED)
             worker.launcher.end(code=1)
             return
+        if worker.launcher.exit is not None:
+            guest.kill()  # the container was killed while QEMU was being started in it
         async with asyncio.TaskGroup() as tasks:
             watch = tasks.create_task(worker.launcher.watch(guest), name=f"domain {life.name}")
             life.started()
