@@ -48,6 +48,8 @@ class Cluster(Protocol):
 
     kind: Literal["local", "kind", "kubeconfig", "model"]
     evidence: Evidence
+    disposable: bool
+    """Everything made in it ends with it, so that a run need not delete what it created."""
 
     async def __aenter__(self) -> Self: ...
 

@@ -42,6 +42,7 @@ class LocalCluster:
 
     kind: Literal["local", "kind", "kubeconfig", "model"] = "local"
     evidence: Evidence = "kernel"
+    disposable = True
 
     def __init__(
         self,

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +42,19 @@ class Console:
     """Reads lines and writes commands, across reconnects. Iterate `lines()` in one task; `send` from any other."""
 
     def __init__(
-        self, connection: Connection, *, namespace: str, name: str, backoff: Backoff | None = None
+        self,
+        connection: Connection,
+        *,
+        namespace: str,
+        name: str,
+        ended: Callable[[], bool] = lambda: False,
+        backoff: Backoff | None = None,
     ) -> None:
         self._connection = connection
         self._path = SUBRESOURCES.path(namespace=namespace, name=name, subresource="console")
         self._who = f"{namespace}/{name}"
         self._backoff = backoff or Backoff(first=0.25, most=5.0)
+        self._ended = ended
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._open = asyncio.Event()
 
@@ -63,26 +70,27 @@ class Console:
             raise Unreachable(f"console of {self._who}: {describe(error)}") from error
 
     async def lines(self) -> AsyncGenerator[ConsoleItem]:
-        """Yield lines and notes until closed; whether the guest still lives is for others to know."""
+        """Yield lines and notes until the guest is over (as `ended` says) or the generator is closed.
+
+        A gap is told when a later session has brought something: only then something may have been missed.
+        """
         loop = asyncio.get_running_loop()
         lost: float | None = None
         refused = ""
         while True:
-            ended = "closed"
             try:
                 socket = await self._connect()
             except KubeError as error:
-                # Not running yet, or no longer: say it once, then wait for it quietly.
-                if str(error) != refused:
+                if lost is not None and self._ended():
+                    return
+                # Before the first session: not running yet. Say so once, then wait quietly.
+                if lost is None and str(error) != refused:
                     refused = str(error)
                     yield StreamNote("reconnect", f"console of {self._who}: {error}", {"vmi": self._who})
                 await asyncio.sleep(max(self._backoff.next(), 0.25))
                 continue
-            if lost is not None:
-                gap: dict[str, Any] = {"vmi": self._who, "seconds": round(loop.time() - lost, 3)}
-                yield StreamNote("gap", f"console of {self._who}: connected again", gap)
-            refused = ""
             splitter = LineSplitter(limit=MAX_LINE * 2)
+            ended = "closed"
             async with socket:
                 self._socket = socket
                 self._open.set()
@@ -90,23 +98,31 @@ class Console:
                     async for message in socket:
                         if message.type not in {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}:
                             continue
+                        if lost is not None:
+                            gap: dict[str, Any] = {"vmi": self._who, "seconds": round(loop.time() - lost, 3)}
+                            yield StreamNote("gap", f"console of {self._who}: connected again", gap)
+                            lost = None
                         self._backoff.reset()
                         data = message.data.encode() if isinstance(message.data, str) else message.data
                         for line in splitter.feed(data):
                             yield ConsoleLine(_text(line))
                         if len(splitter.rest) > MAX_LINE:
                             yield ConsoleLine(_text(splitter.clear()))
-                    if socket.exception() is not None:
-                        ended = describe(socket.exception() or Exception())
+                    if (broken := socket.exception()) is not None:
+                        ended = describe(broken)
                 except (aiohttp.ClientError, OSError) as error:
                     ended = describe(error)
                 finally:
-                    lost = loop.time()
                     self._open.clear()
                     self._socket = None
             if splitter.rest:
                 yield ConsoleLine(_text(splitter.clear()))
-            yield StreamNote("reconnect", f"console of {self._who}: {ended}", {"vmi": self._who})
+            if lost is None:
+                lost = loop.time()
+                if not self._ended():
+                    yield StreamNote("reconnect", f"console of {self._who}: {ended}", {"vmi": self._who})
+            if self._ended():
+                return
             await asyncio.sleep(self._backoff.next())
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:

@@ -102,4 +102,5 @@ async def _on_record(
         raise
     with suppress(RecordsError):  # on a full disk the run is reported incomplete without it
         result.directory.update(outcome=result.outcome, reason=result.reason, ended=rfc3339(time.time()))
+    settings.progress.step("taking down the cluster")
     return result

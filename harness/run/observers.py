@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,10 +97,13 @@ class Observers:
 
     # -- consoles --------------------------------------------------------------------------------------------------
 
-    def console(self, vmi: str, log: Path) -> Console:
-        """Start reading a guest's console into the stream and a log file; return what writes to it."""
+    def console(self, vmi: str, log: Path, *, ended: Callable[[], bool]) -> Console:
+        """Start reading a guest's console into the stream and a log file; return what writes to it.
+
+        `ended` says whether the guest is over, so that a closed session is its end and not a lost one.
+        """
         namespace, _, name = vmi.partition("/")
-        console = Console(self._connection, namespace=namespace, name=name)
+        console = Console(self._connection, namespace=namespace, name=name, ended=ended)
         self._start(self._read_console(console, vmi, log), f"console {vmi}")
         return console
 

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import yaml
@@ -170,7 +171,7 @@ class Orchestrator:
                 observers.stats(handles)
                 await self._loaded(objects, observers, handles, kubelet)
             finally:
-                if not self._settings.keep:
+                if not (self._settings.keep or self._cluster.disposable):
                     await self._tidy(objects, interrupt)
 
     def _is_node_ready(self, name: str) -> bool:
@@ -194,7 +195,8 @@ class Orchestrator:
         consoles.mkdir()
         for one in planned:
             await self._create(objects, one)
-            guests.attach(one.vmi, observers.console(one.vmi, consoles / f"{one.name}.log"))
+            ended = partial(world.is_over, one.vmi)
+            guests.attach(one.vmi, observers.console(one.vmi, consoles / f"{one.name}.log", ended=ended))
         step("waiting for the guests' hello")
         await self._greeted(planned)
         members: dict[str, tuple[str, ...]] = {f.name: () for f in self._scenario.fleet}

@@ -57,6 +57,7 @@ async def run_scenario(
             control_of=ControlOf(run=main.directory.id, held=main.held, observe=main.delay + CONTROL_MARGIN),
         )
         main.directory.update(control=control.directory.id)
+    settings.progress.step("judging")
     findings = judge_directory(main.directory, claims, scenario=scenario)
     if control is not None:
         keep_control(main.directory, control.directory.path)

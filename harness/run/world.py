@@ -138,6 +138,12 @@ class World:
         """Whether its end was seen: evicted, killed, shut down, deleted."""
         return vmi in self.first_death
 
+    def is_over(self, vmi: str) -> bool:
+        """Whether its guest has certainly ended; a VMI that is being evicted may still be shutting down."""
+        view = self.guests.get(vmi)
+        said_bye = view is not None and view.said_bye
+        return said_bye or vmi in self.gone or phase(self.vmis.get(vmi, {})) in FINAL_PHASES
+
     def is_ready(self, vmi: str) -> bool:
         """Whether the guest said hello with the nonce it was given."""
         view = self.guests.get(vmi)
