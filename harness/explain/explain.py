@@ -1,0 +1,255 @@
+"""`explain`: what KubeVirt requests for a VMI, and what scheduler, kubelet and kernel make of it.
+
+Pure. Every number comes from harness.rules; what the page gets wrong about it is in harness.explain.cautions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from harness.explain.cautions import cautions
+from harness.explain.model import Admission, Container, Eviction, Explanation, Fit, Pod, Setting
+from harness.explain.sources import Manifest, point
+from harness.rules import admission, grace, schema
+from harness.rules.allocatable import NodeMemory, node_memory
+from harness.rules.defaults import default_spec
+from harness.rules.errors import QuantityError, RulesError
+from harness.rules.oom import oom_score_adj
+from harness.rules.pods import is_sidecar, pod_request
+from harness.rules.qos import qos
+from harness.rules.resources import render_resources
+from harness.rules.scheduling import MAX_PODS, Room, how_many
+from harness.rules.swap import container_swap, swap_behavior
+from harness.rules.thresholds import MEMORY, max_pod_grace, memory_thresholds
+from harness.rules.vmi import spec
+from harness.spec.errors import SpecError
+from harness.units import Bytes
+
+_UNLIMITED_CPU: Final = 10**12
+_SHARE_BASE: Final = Bytes(1 << 40)
+"""Swap for which shares are computed, so that they don't depend on the node's."""
+
+
+def explain(
+    manifests: Iterable[Manifest],
+    *,
+    column: str = "main",
+    kubevirt_config: Mapping[str, Any] | None = None,
+    kubelet_config: Mapping[str, Any] | None = None,
+    node_memory: Bytes = Bytes(8 << 30),  # noqa: B008 - a NewType of an int
+    node_swap: Bytes | None = None,
+    node_cpu_milli: int | None = None,
+    quoted_overcommit: bool = False,
+) -> list[Explanation]:
+    """Explain each manifest for one version, one configuration and one size of node.
+
+    Raises ColumnError for an unknown version and ThresholdError for a kubelet that would not start; what is wrong with a
+    manifest stands in its explanation.
+    """
+    setting = Setting(
+        column=column,
+        kubevirt=kubevirt_config or {},
+        kubelet=kubelet_config,
+        node_memory=node_memory,
+        node_swap=node_swap,
+        node_cpu_milli=node_cpu_milli,
+        quoted_overcommit=quoted_overcommit,
+    )
+    node = divide(setting)
+    return [explain_one(manifest, setting, node) for manifest in manifests]
+
+
+def divide(setting: Setting) -> NodeMemory:
+    """Divide the node's memory. Raises ThresholdError, QuantityError."""
+    return node_memory(setting.kubelet or {}, capacity=setting.node_memory)
+
+
+def explain_one(manifest: Manifest, setting: Setting, node: NodeMemory) -> Explanation:
+    """Explain one manifest."""
+    if manifest.object is None:
+        message = "; ".join(mistake.message for mistake in manifest.mistakes)
+        return Explanation(
+            file=manifest.file,
+            manifest=None,
+            vmi=None,
+            admission=Admission(allowed=False, message=message),
+            setting=setting,
+            mistakes=manifest.mistakes,
+        )
+    answer, vmi, mistakes = _admit(manifest, setting)
+    bare = Explanation(
+        file=manifest.file,
+        manifest=manifest.object,
+        vmi=vmi,
+        admission=answer,
+        setting=setting,
+        node=node,
+        mistakes=mistakes,
+    )
+    if answer.allowed:
+        try:
+            bare = _with_pod(bare, manifest.object, setting, node)
+        except RulesError as error:
+            mistakes = (*mistakes, point(manifest, "metadata", str(error)))
+            answer = Admission(allowed=False, message=str(error))
+            bare = replace(bare, admission=answer, mistakes=mistakes)
+    return replace(bare, cautions=cautions(bare, manifest))
+
+
+def _admit(
+    manifest: Manifest, setting: Setting
+) -> tuple[Admission, Mapping[str, Any], tuple[SpecError, ...]]:
+    """What the API server and the webhooks say, in their order: decoding, mutating webhook, validating webhook."""
+    obj = manifest.object
+    assert obj is not None
+    kind, version = str(obj["kind"]), str(obj["apiVersion"]).rpartition("/")[2]
+    is_vm = kind == "VirtualMachine"
+    unknown = [problem for problem in manifest.problems if problem.kind == "unknown"]
+    if unknown:
+        text = schema.strict_message(kind, unknown, version=version)
+        status = admission.status(text, code=400, reason="BadRequest")
+        return Admission(allowed=False, message=text, status=status), obj, manifest.mistakes
+    if wrong := [problem for problem in manifest.problems if problem.kind == "type"]:
+        text = f"{wrong[0].dotted} must be of type {wrong[0].expected}, found {wrong[0].found}"
+        return Admission(allowed=False, message=text), obj, manifest.mistakes
+    try:
+        defaulted = default_spec(spec(obj), column=setting.column, configuration=setting.kubevirt)
+    except QuantityError as error:
+        webhook = admission.VM_MUTATOR if is_vm else admission.MUTATOR
+        status = admission.undecodable(webhook, error)
+        return Admission(allowed=False, message=str(error), status=status), obj, manifest.mistakes
+    except RulesError as error:
+        return (
+            Admission(allowed=False, message=str(error)),
+            obj,
+            (*manifest.mistakes, point(manifest, "spec", str(error))),
+        )
+    stored: dict[str, Any] = {**obj, "apiVersion": "kubevirt.io/v1"}
+    stored["spec"] = (
+        {**obj["spec"], "template": {**obj["spec"]["template"], "spec": defaulted}} if is_vm else defaulted
+    )
+    field = "spec.template.spec" if is_vm else "spec"
+    causes = admission.validate_vmi(
+        stored, column=setting.column, configuration=setting.kubevirt, field=field
+    )
+    warnings = (schema.DEPRECATED_V1ALPHA3,) if version == "v1alpha3" else ()
+    if causes:
+        webhook = admission.VM_VALIDATOR if is_vm else admission.CREATE_VALIDATOR
+        places = tuple(
+            point(manifest, cause.field or f"{field}.domain", cause.message)
+            for cause in causes
+            if not any(_same(cause.field, mistake) for mistake in manifest.mistakes)
+        )
+        text = admission.combined(causes)
+        status = admission.refused(webhook, causes)
+        return Admission(allowed=False, message=text, status=status), stored, (*manifest.mistakes, *places)
+    return Admission(allowed=True, warnings=warnings), stored, manifest.mistakes
+
+
+def _same(field: str, mistake: SpecError) -> bool:
+    return bool(field) and mistake.message.startswith(f"{field}:")
+
+
+def _with_pod(bare: Explanation, obj: Mapping[str, Any], setting: Setting, node: NodeMemory) -> Explanation:
+    rendered = render_resources(obj, column=setting.column, configuration=setting.kubevirt)
+    pod_spec = rendered.pod_spec()
+    verdict = qos(pod_spec)
+    vmi_spec = spec(obj)
+    pod_spec |= {
+        name: vmi_spec[name]
+        for name in ("priorityClassName", "tolerations")
+        if vmi_spec.get(name) is not None
+    }
+    kubelet = setting.kubelet or {}
+    behavior = swap_behavior(kubelet)
+    containers = tuple(
+        _container(item, role, pod_spec, verdict.name, setting=setting, behavior=behavior)
+        for role, listed in (("main", rendered.containers), ("init", rendered.init_containers))
+        for item in listed
+    )
+    pod_grace = grace.pod_grace_seconds(obj)
+    pod = Pod(spec=pod_spec, qos=verdict, overhead=rendered.overhead, containers=containers, grace=pod_grace)
+    return replace(
+        bare,
+        pod=pod,
+        fit=_fit(pod_spec, setting, node),
+        evictions=evictions(kubelet, node, pod_grace=pod_grace),
+    )
+
+
+def _container(
+    item: Mapping[str, Any],
+    role: str,
+    pod_spec: Mapping[str, Any],
+    qos_name: str,
+    *,
+    setting: Setting,
+    behavior: str,
+) -> Container:
+    name = str(item["name"])
+    share, why = container_swap(
+        pod_spec,
+        name,
+        qos=qos_name,
+        behavior=behavior,
+        memory_total=setting.node_memory,
+        swap_total=_SHARE_BASE if setting.node_swap is None else setting.node_swap,
+    )
+    base = _SHARE_BASE if setting.node_swap is None else setting.node_swap
+    return Container(
+        name=name,
+        role="sidecar" if is_sidecar(item) else "main" if role == "main" else "init",
+        resources=item["resources"],
+        oom_score_adj=oom_score_adj(pod_spec, name, capacity=setting.node_memory, qos=qos_name),
+        swap_share=share / base if base else 0.0,
+        swap=None if setting.node_swap is None else share,
+        swap_why=why,
+    )
+
+
+def _fit(pod_spec: Mapping[str, Any], setting: Setting, node: NodeMemory) -> Fit:
+    room = Room(
+        name="node",
+        memory=node.allocatable,
+        cpu_milli=_UNLIMITED_CPU if setting.node_cpu_milli is None else setting.node_cpu_milli,
+        max_pods=int((setting.kubelet or {}).get("maxPods") or MAX_PODS),
+    )
+    count, stops = how_many(pod_spec, room)
+    request = pod_request(pod_spec).value()
+    return Fit(count=count, stops=stops, request=request, left=Bytes(node.allocatable - count * request))
+
+
+def evictions(kubelet: Mapping[str, Any], node: NodeMemory, *, pod_grace: int) -> tuple[Eviction, ...]:
+    """List the memory thresholds in force, the one met first (as pods fill the node) marked, in the kubelet's order.
+
+    The node's and the pods' threshold are compared as if nothing but pods used memory.
+    """
+    cap = max_pod_grace(kubelet)
+    found: list[Eviction] = []
+    for threshold in memory_thresholds(kubelet):
+        subject = "node" if threshold.signal == MEMORY else "pods"
+        whole = node.capacity if subject == "node" else node.kubepods_limit
+        below = threshold.value.resolve(whole).value()
+        asked = grace.override(threshold, max_pod_grace=cap, pod_grace=pod_grace)
+        found.append(
+            Eviction(
+                threshold=threshold,
+                below=below,
+                used=Bytes(whole - below),
+                subject="node" if subject == "node" else "pods",
+                waits=threshold.grace,
+                asked=asked,
+                window=grace.window(asked),
+            )
+        )
+    if not found:
+        return ()
+    first = min(range(len(found)), key=lambda index: (found[index].used, found[index].waits, index))
+    return tuple(replace(eviction, first=index == first) for index, eviction in enumerate(found))
+
+
+def exit_code(explanations: Sequence[Explanation]) -> int:
+    """0 if every manifest is one that a cluster would take as it stands, else 2."""
+    return 2 if any(item.mistakes or not item.admission.allowed for item in explanations) else 0

@@ -1,0 +1,401 @@
+"""Manifests and settings as people hand them in: plain data, and what is wrong with them with file, line and column.
+
+A quick parser reads what is plain; whatever looks odd is read again by `spec.nodes`, whose word is final. Marks are
+looked up only for mistakes, so that a thousand good manifests cost little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+from harness.rules import schema
+from harness.rules.admission import validate_configuration
+from harness.rules.errors import QuantityError
+from harness.rules.kubelet_fields import KUBELET_FIELDS
+from harness.rules.quantities import Quantity
+from harness.rules.schema import Problem, Step
+from harness.spec.errors import SpecError, closest
+from harness.spec.nodes import Fields, Items, Mark, Node, parse, plain
+
+VMI_KINDS: Final = ("VirtualMachineInstance", "VirtualMachine")
+API_VERSIONS: Final = ("kubevirt.io/v1", "kubevirt.io/v1alpha3")
+_UNITS: Final = {
+    "b": "",
+    "kib": "Ki",
+    "mib": "Mi",
+    "gib": "Gi",
+    "tib": "Ti",
+    "ki": "Ki",
+    "mi": "Mi",
+    "gi": "Gi",
+    "ti": "Ti",
+    "kb": "k",
+    "mb": "M",
+    "gb": "G",
+    "tb": "T",
+    "k": "k",
+    "g": "G",
+    "t": "T",
+}
+_UNIT: Final = re.compile(r"\s*([+-]?[0-9.]+)\s*([A-Za-z]+)\s*", re.ASCII)
+
+
+class _OddError(Exception):
+    """Something the quick parser leaves to the careful one."""
+
+
+class _QuickLoader(yaml.CSafeLoader):
+    """PyYAML over libyaml, refusing what it would read otherwise than kubectl does."""
+
+
+def _odd(_loader: _QuickLoader, _node: yaml.Node) -> Any:
+    raise _OddError
+
+
+def _mapping(loader: _QuickLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        if key_node.tag != "tag:yaml.org,2002:str" or key_node.value in out:
+            raise _OddError
+        out[key_node.value] = loader.construct_object(value_node, deep=True)
+    return out
+
+
+def _whole(_loader: _QuickLoader, node: yaml.ScalarNode) -> Any:
+    if not node.value.isdecimal() or (node.value[0] == "0" and node.value != "0"):
+        raise _OddError
+    return int(node.value)
+
+
+for _tag in ("timestamp", "float", "binary", "set", "omap", "pairs"):
+    _QuickLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _odd)
+_QuickLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_QuickLoader.add_constructor("tag:yaml.org,2002:int", _whole)
+
+
+def load(text: str, file: str) -> Any:
+    """Parse one YAML document into plain data. Raises SpecError."""
+    if "&" not in text:
+        loader = _QuickLoader(text)
+        try:
+            value = loader.get_single_data()
+        except (_OddError, yaml.YAMLError):
+            value = None
+        finally:
+            loader.dispose()
+        if value is not None:
+            return value
+    return plain(parse(text, file))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One file: its object, or None where it is nothing that can be explained, and its mistakes in file order."""
+
+    file: str
+    text: str
+    object: Mapping[str, Any] | None
+    mistakes: tuple[SpecError, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    """Fields that are unknown or of the wrong type."""
+
+    @property
+    def kind(self) -> str:
+        """VirtualMachineInstance or VirtualMachine."""
+        return "" if self.object is None else str(self.object["kind"])
+
+
+@dataclass(slots=True)
+class _Places:
+    """Marks of one text, composed when first asked for."""
+
+    text: str
+    file: str
+    _root: Node | None = field(default=None)
+
+    def error(
+        self, path: tuple[Step, ...], message: str, *, suggestion: str | None = None, key: bool = False
+    ) -> SpecError:
+        """Make the error that points to a value (or, with `key`, to its key); to the nearest ancestor if it isn't there."""
+        if self._root is None:
+            self._root = parse(self.text, self.file)
+        return self._mark(self._root, path, key=key).error(message, suggestion=suggestion)
+
+    @staticmethod
+    def _mark(root: Node, path: tuple[Step, ...], *, key: bool) -> Mark:
+        node, mark = root, root.mark
+        for index, step in enumerate(path):
+            if isinstance(node, Fields) and isinstance(step, str) and step in node.fields:
+                last = index == len(path) - 1
+                mark = node.marks[step] if key and last else node.fields[step].mark
+                if isinstance(node.fields[step], Fields | Items) and not (key and last):
+                    mark = node.marks[step]
+                node = node.fields[step]
+            elif isinstance(node, Items) and isinstance(step, int) and step < len(node.items):
+                node = node.items[step]
+                mark = node.mark
+            else:
+                break
+        return mark
+
+
+def read_manifest(text: str, file: str) -> Manifest:
+    """Read a VMI or VM manifest. Never raises: mistakes stand in the result."""
+    try:
+        value = load(text, file)
+    except SpecError as error:
+        return Manifest(file=file, text=text, object=None, mistakes=(error,))
+    places = _Places(text, file)
+    if (other := _not_a_vmi(value, places)) is not None:
+        return Manifest(file=file, text=text, object=None, mistakes=(other,))
+    problems = tuple(schema.check(value, str(value["kind"])))
+    mistakes = [_problem_error(problem, value, places) for problem in problems]
+    mistakes += [
+        places.error(path, f"{schema.dotted(path)}: '{amount}' is negative")
+        for path, amount in _negative(value)
+    ]
+    mistakes.sort(key=lambda mistake: (mistake.line, mistake.column))
+    return Manifest(file=file, text=text, object=value, mistakes=tuple(mistakes), problems=problems)
+
+
+def point(manifest: Manifest, dotted: str, message: str) -> SpecError:
+    """Make an error about a field of a manifest, given as Kubernetes prints it (`spec.domain.memory.guest`)."""
+    path = tuple(int(step) if step.isdecimal() else step for step in re.findall(r"[^.\[\]]+", dotted))
+    return _Places(manifest.text, manifest.file).error(path, message)
+
+
+def _not_a_vmi(value: Any, places: _Places) -> SpecError | None:
+    wanted = f"a {VMI_KINDS[0]} or a {VMI_KINDS[1]}"
+    if not isinstance(value, Mapping):
+        what = "a list" if isinstance(value, list) else "no mapping"
+        return places.error((), f"{what}; expected {wanted}")
+    kind = value.get("kind")
+    if kind not in VMI_KINDS:
+        if kind is None:
+            return places.error((), f"no kind; expected {wanted}")
+        return places.error(
+            ("kind",), f"kind {kind!r} is not {wanted}", suggestion=closest(str(kind), VMI_KINDS)
+        )
+    version = value.get("apiVersion")
+    if version not in API_VERSIONS:
+        if version is None:
+            return places.error((), f"no apiVersion; expected {API_VERSIONS[0]}")
+        return places.error(
+            ("apiVersion",),
+            f"apiVersion {version!r} is not served",
+            suggestion=closest(str(version), API_VERSIONS),
+        )
+    path = ("spec",) if kind == VMI_KINDS[0] else ("spec", "template", "spec")
+    inner: Any = value
+    for index, step in enumerate(path):
+        inner = inner.get(step)
+        if not isinstance(inner, Mapping):
+            said = "is missing" if inner is None else "is not a mapping"
+            return places.error(path[: index + 1], f"{'.'.join(path[: index + 1])} {said}")
+    domain = inner.get("domain")
+    if not isinstance(domain, Mapping):
+        said = "is missing" if domain is None else "is not a mapping"
+        return places.error((*path, "domain"), f"{'.'.join(path)}.domain {said}")
+    return None
+
+
+def _problem_error(problem: Problem, value: Mapping[str, Any], places: _Places) -> SpecError:
+    if problem.kind == "unknown":
+        name = str(problem.path[-1])
+        message = f'unknown field "{problem.dotted}"'
+        suggestion = problem.suggestion or None
+        if suggestion is None and (place := schema.elsewhere(name, str(value["kind"]))):
+            message += f"; there is {place}"
+        return places.error(problem.path, message, suggestion=suggestion, key=True)
+    found = _at(value, problem.path)
+    if problem.kind == "quantity":
+        return places.error(
+            problem.path,
+            f"{problem.dotted}: {found!r} is no quantity: {problem.text}",
+            suggestion=unit(found),
+        )
+    hint = _unquoted(found, problem.expected)
+    return places.error(
+        problem.path,
+        f"{problem.dotted} must be of type {problem.expected}, found {problem.found}",
+        suggestion=hint,
+    )
+
+
+def _at(value: Any, path: tuple[Step, ...]) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+def _unquoted(found: Any, expected: str) -> str | None:
+    if not isinstance(found, str):
+        return None
+    if expected == "boolean" and found.lower() in {"true", "false", "yes", "no", "on", "off"}:
+        return "true" if found.lower() in {"true", "yes", "on"} else "false"
+    return found.strip() if expected == "integer" and found.strip().lstrip("+-").isdecimal() else None
+
+
+def unit(written: Any) -> str | None:
+    """The quantity someone who wrote `1GiB`, `128Mb` or `64K` most likely means, or None."""
+    match = _UNIT.fullmatch(str(written))
+    if match is None:
+        return None
+    suffix = _UNITS.get(match[2].lower())
+    if suffix is None:
+        return None
+    try:
+        Quantity.parse(match[1] + suffix)
+    except QuantityError:
+        return None
+    return match[1] + suffix
+
+
+def _negative(value: Mapping[str, Any]) -> Iterator[tuple[tuple[Step, ...], str]]:
+    """Memory and cpu amounts below zero: the guest's size is accepted by KubeVirt even so."""
+    base: tuple[Step, ...] = ("spec",) if value["kind"] == VMI_KINDS[0] else ("spec", "template", "spec")
+    domain = _at(value, (*base, "domain"))
+    memory = domain.get("memory")
+    if isinstance(memory, Mapping):
+        for name in ("guest", "maxGuest"):
+            if _below_zero(memory.get(name)):
+                yield (*base, "domain", "memory", name), str(memory[name])
+    resources = domain.get("resources")
+    if isinstance(resources, Mapping):
+        for kind in ("requests", "limits"):
+            listed = resources.get(kind)
+            for name, amount in listed.items() if isinstance(listed, Mapping) else ():
+                if _below_zero(amount):
+                    yield (*base, "domain", "resources", kind, str(name)), str(amount)
+
+
+def _below_zero(amount: Any) -> bool:
+    try:
+        return amount is not None and Quantity.of(amount).nano < 0
+    except QuantityError:
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """KubeVirt or kubelet settings: what is in force, and what is wrong with what was written."""
+
+    value: Mapping[str, Any]
+    mistakes: tuple[SpecError, ...] = ()
+    quoted_overcommit: bool = False
+    """memoryOvercommit was written as text; the API server refuses it and the value in force stays."""
+
+
+def read_kubevirt(text: str, file: str) -> Settings:
+    """Read a KubeVirt CR, or a fragment of its `spec.configuration`. Never raises.
+
+    Settings the API server would refuse aren't in force: they are mistakes, and left out of `value`.
+    """
+    try:
+        document = load(text, file)
+    except SpecError as error:
+        return Settings(value={}, mistakes=(error,))
+    places = _Places(text, file)
+    if not isinstance(document, Mapping):
+        return Settings(value={}, mistakes=(places.error((), "expected a KubeVirt CR"),))
+    kind = document.get("kind")
+    base: tuple[Step, ...] = ()
+    if kind == "KubeVirt":
+        base = ("spec", "configuration")
+    elif kind is not None:
+        told = (
+            "ConfigMap kubevirt-config is not read any more; its settings stand in the KubeVirt CR under spec.configuration"
+            if kind == "ConfigMap"
+            else f"kind {kind!r} is not KubeVirt"
+        )
+        return Settings(value={}, mistakes=(places.error(("kind",), told),))
+    elif "spec" in document or "configuration" in document:
+        base = ("spec", "configuration") if "spec" in document else ("configuration",)
+    value: Any = document
+    for step in base:
+        value = (value or {}).get(step) if isinstance(value, Mapping | None) else None
+    value = value or {}
+    if not isinstance(value, Mapping):
+        return Settings(value={}, mistakes=(places.error(base, f"{schema.dotted(base)} is not a mapping"),))
+    mistakes = []
+    for problem in schema.check(value, "KubeVirtConfiguration"):
+        moved = Problem(
+            path=(*base, *problem.path),
+            kind=problem.kind,
+            expected=problem.expected,
+            found=problem.found,
+            text=problem.text,
+            suggestion=problem.suggestion,
+        )
+        mistakes.append(_setting_error(moved, document, places))
+    return _in_force(value, base, mistakes, places)
+
+
+def _setting_error(problem: Problem, document: Mapping[str, Any], places: _Places) -> SpecError:
+    if problem.kind == "unknown":
+        return places.error(
+            problem.path, f'unknown field "{problem.dotted}"', suggestion=problem.suggestion or None, key=True
+        )
+    return _problem_error(problem, {**document, "kind": "KubeVirt"}, places)
+
+
+def _in_force(
+    value: Mapping[str, Any], base: tuple[Step, ...], mistakes: list[SpecError], places: _Places
+) -> Settings:
+    out = dict(value)
+    refusal = validate_configuration(value)
+    quoted = False
+    if refusal is not None:
+        for cause in refusal.causes:
+            overcommit = "memoryOvercommit" in cause.field
+            path = (
+                (*base, "developerConfiguration", "memoryOvercommit")
+                if overcommit
+                else (*base, "additionalGuestMemoryOverheadRatio")
+            )
+            if overcommit:
+                developer = dict(out["developerConfiguration"])
+                quoted = isinstance(developer.pop("memoryOvercommit"), str)
+                out["developerConfiguration"] = developer
+            else:
+                out.pop("additionalGuestMemoryOverheadRatio")
+            error = places.error(path, cause.message.removeprefix("Invalid value: "))
+            if not any((known.line, known.column) == (error.line, error.column) for known in mistakes):
+                mistakes.append(error)
+    return Settings(value=out, mistakes=tuple(mistakes), quoted_overcommit=quoted)
+
+
+def read_kubelet(text: str, file: str) -> Settings:
+    """Read a KubeletConfiguration or a fragment of one. Never raises.
+
+    A key the kubelet doesn't know is a mistake here; the kubelet itself logs it and goes on without it.
+    """
+    try:
+        document = load(text, file)
+    except SpecError as error:
+        return Settings(value={}, mistakes=(error,))
+    places = _Places(text, file)
+    if not isinstance(document, Mapping):
+        return Settings(value={}, mistakes=(places.error((), "expected a KubeletConfiguration"),))
+    kind = document.get("kind")
+    if kind not in (None, "KubeletConfiguration"):
+        return Settings(
+            value={}, mistakes=(places.error(("kind",), f"kind {kind!r} is not KubeletConfiguration"),)
+        )
+    mistakes = [
+        places.error(
+            (str(key),),
+            f"the kubelet knows no '{key}' and goes on without it",
+            suggestion=schema.closest(str(key), KUBELET_FIELDS) or None,
+            key=True,
+        )
+        for key in document
+        if str(key) not in KUBELET_FIELDS
+    ]
+    value = {str(key): item for key, item in document.items() if key not in {"kind", "apiVersion"}}
+    return Settings(value=value, mistakes=tuple(mistakes))
