@@ -59,6 +59,19 @@ def test_kills_whose_lines_interleave_are_told_apart() -> None:
     assert [(r.pid, r.kill("run-1").pod_uid) for r in reports(mixed)] == [(4712, "u1"), (4711, "u0")]
 
 
+def test_a_group_that_dies_together_is_one_report_a_process() -> None:
+    group = TREE + "/node/kubepods/burstable/podu0/compute"
+    together = f"6,14,1004,-;Tasks in {group} are going to be killed due to memory.oom.group set"
+    other = NODE_LIMIT[3].replace("4711", "4712")
+    kills = [report.kill("run-1") for report in reports([*NODE_LIMIT, together, NODE_LIMIT[3], other])]
+    assert [(kill.pid, kill.domain, kill.container) for kill in kills] == [
+        (4711, "node", "compute"),
+        (4712, "node", "compute"),
+    ]
+    later = [line.replace("4711", "4713").replace("podu0", "podu1") for line in NODE_LIMIT]
+    assert [r.kill("run-1").pod_uid for r in reports([*NODE_LIMIT, together, *later])] == ["u0", "u1"]
+
+
 def test_a_rate_limited_report_has_the_pid_but_no_place() -> None:
     (report,) = reports(NODE_LIMIT[3:])
     assert report.pid == 4711
@@ -137,7 +150,7 @@ def test_any_text_is_read_without_an_error(texts: list[str]) -> None:
         st.sampled_from([*NODE_LIMIT, "6,1,1,-;something else", "4,1,1,-;oom-kill:constraint=X"]), max_size=30
     )
 )
-def test_no_more_kills_than_killed_lines(records: list[str]) -> None:
+def test_as_many_kills_as_killed_lines(records: list[str]) -> None:
     assert len(reports(records)) == sum("Killed process" in record for record in records)
 
 

@@ -5,6 +5,8 @@ The two lines that count (mm/oom_kill.c and mm/memcontrol.c, kernel 4.19 to 6.18
 (the pod's own group is that of the limit, so the depth of oom_memcg names the domain), then
 `Memory cgroup out of memory: Killed process N (<comm>) total-vm:…kB, anon-rss:…kB, file-rss:…kB, shmem-rss:…kB, … oom_score_adj:A`.
 The first is rate limited (10 in 5 s) and may be missing; the second always comes. Names are cut to 15 characters.
+With memory.oom.group (v2), `Tasks in <group> are going to be killed due to memory.oom.group set` follows, and then a
+`Killed process` line for every task of the group, the first victim's a second time.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ _CHOICE = re.compile(
     r"(?:oom_memcg=(?P<oom>[^,]*),|(?P<global>global_oom),)?task_memcg=(?P<task>[^,]*),task=(?P<comm>.*),pid=(?P<pid>\d+),uid=\d+"
 )
 _KILLED = re.compile(r"Killed process (?P<pid>\d+) \((?P<comm>.*)\) total-vm:\d+kB, (?P<rest>.*)")
+_GROUP = re.compile(r"Tasks in (?P<group>.*) are going to be killed due to memory\.oom\.group set")
 _RSS = re.compile(r"(?:anon|file|shmem)-rss:(\d+)kB")
 _ADJ = re.compile(r"oom_score_adj:(-?\d+)")
 _CONTEXT = ("invoked oom-killer", "memory: usage ", "memory+swap: usage ", "swap: usage ")
@@ -113,6 +116,10 @@ class Parser:
     def __init__(self) -> None:
         self._choices: OrderedDict[int, Report] = OrderedDict()
         self._context: list[str] = []
+        self._last: Report | None = None
+        self._group: Report | None = None
+        """What members of a group that dies together have in common with its first victim."""
+        self._group_pids: set[int] = set()
 
     def feed(self, text: str) -> Report | None:
         """Take one message; return the kill it completes."""
@@ -125,29 +132,42 @@ class Parser:
         if text.startswith("oom-kill:"):
             self._choose(text)
             return None
+        together = _GROUP.match(text)
+        if together is not None and self._last is not None:
+            self._group = replace(self._last, task_memcg=together["group"], lines=(*self._last.lines, text))
+            self._group_pids = {self._last.pid}
+            return None
         killed = _KILLED.search(text)
         if killed is None:
             return None
         pid = int(killed["pid"])
         chosen = self._choices.pop(pid, None)
+        if chosen is None and self._group is not None:
+            if pid in self._group_pids:
+                return None
+            self._group_pids.add(pid)
+            chosen = self._group
         adj = _ADJ.search(killed["rest"])
         rss = [int(kib) * 1024 for kib in _RSS.findall(killed["rest"])]
         base = chosen or Report(
             pid=pid, process="", oom_memcg=None, task_memcg="", oom_score_adj=None, rss=None, lines=()
         )
-        return replace(
+        self._last = replace(
             base,
+            pid=pid,
             process=killed["comm"],
             oom_score_adj=int(adj[1]) if adj else None,
             rss=Bytes(sum(rss)) if rss else None,
             lines=(*base.lines, text),
         )
+        return self._last
 
     def _choose(self, text: str) -> None:
         found = _CHOICE.match(text)
         if found is None:
             return
         pid = int(found["pid"])
+        self._group = None
         # an OOM of the machine names no oom_memcg: the root's
         self._choices[pid] = Report(
             pid=pid,
