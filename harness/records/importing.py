@@ -51,12 +51,13 @@ class Recording:
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records in our own form, without any `end`."""
-        bad = False
+        bad, readable = False, 0
         for line, whole in lines(self.path):
             raw = _object(line)
+            readable += raw is not None
             if raw is None and not whole:
                 self.complete = False
-                return
+                break
             if raw is None:
                 bad = True
                 raw = {"stream": "note", "what": UNREADABLE, "text": "this line is not a record"}
@@ -71,7 +72,7 @@ class Recording:
             self._learn(record)
             self.ended = record.at
             yield record
-        if not self.records:
+        if not readable:
             raise BadRecording(f"{self.path}: holds no records")
 
     def _record(self, raw: dict[str, Any]) -> Record:

@@ -15,6 +15,7 @@ from harness.judge.interval import INFINITY, Interval, Truth, every, moment, sec
 from harness.judge.seen import Run, Seen, undecided, unobservable
 from harness.judge.timeline import Said
 from harness.judge.tracks import FINAL
+from harness.records import served
 from harness.spec.expectations import Grace, Phase, Shutdown
 
 LIVE_CONSOLE = 15.0
@@ -223,6 +224,9 @@ def look_phase(run: Run, wanted: Phase) -> Seen:
             if track is None or not track.phases:
                 return unobservable(f"no {name} with a phase was served", open_=not run.timeline.closed)
             settled = settled and (track.phase in FINAL or track.deleted is not None)
+            # What a VM or replica set owns may yet be followed by a successor of the same name.
+            owned = bool(served.dig(track.object, "metadata", "ownerReferences")) and track is vmi
+            settled = settled and (wanted.of == "victim" or not owned)
             parts.append(Truth.of(track.phase in admissible))
             seen.append(f"{name} {track.phase}")
             proof.append(track.phases[-1].line)
