@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.embedded.api.errors import BadRequest
@@ -40,6 +40,7 @@ def test_merge(old: Any, patch: Any, new: Any) -> None:
     assert merge(old, patch) == new
 
 
+@settings(max_examples=50)
 @given(old=st.dictionaries(st.text(max_size=2), JSON), patch=st.dictionaries(st.text(max_size=2), JSON))
 def test_merging_changes_neither_side_and_twice_is_once(old: dict[str, Any], patch: dict[str, Any]) -> None:
     before = copy.deepcopy((old, patch))
