@@ -137,7 +137,9 @@ def _count(reader: Reader, most: int) -> tuple[int, int]:
     if low > high:
         raise node.mark.error(f"count {low}..{high} is empty")
     if low > most:
-        raise node.mark.error(f"count {low} is more than the {most} VMIs it may be of")
+        raise node.mark.error(
+            f"count {low} is more than the {most} VMI{'s' if most != 1 else ''} it may be of"
+        )
     return low, high
 
 

@@ -27,4 +27,9 @@ def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
     by_folded = {candidate.casefold().replace("_", "-"): candidate for candidate in reversed(candidates)}
     if (same := by_folded.get(word.casefold().replace("_", "-"))) is not None:
         return same
-    return next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=cutoff)), None)
+    best, best_ratio = None, cutoff
+    for candidate in candidates:
+        ratio = difflib.SequenceMatcher(None, word, candidate).ratio()
+        if ratio > best_ratio or (best is None and ratio >= cutoff):
+            best, best_ratio = candidate, ratio
+    return best

@@ -152,9 +152,30 @@ def _moved(node: Node, mark: Mark) -> Node:
     return Scalar(mark, node.value, node.text)
 
 
+class _TooDeep(yaml.MarkedYAMLError):
+    """YAML, but not what a person wrote."""
+
+
+class _Loader(yaml.SafeLoader):
+    """A composer that stops at MAX_DEPTH, before Python's own stack does."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose one node; events are only read as deep as this goes."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            at = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise _TooDeep(problem=f"nested more than {MAX_DEPTH} levels deep", problem_mark=at)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+
 def _compose(text: str, file: str) -> Iterator[yaml.Node]:
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         try:
             while loader.check_node():
                 node = loader.get_node()
@@ -173,8 +194,6 @@ def _compose(text: str, file: str) -> Iterator[yaml.Node]:
         ) from error
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(text, file, error) from error
-    except RecursionError:
-        raise SpecError(f"nested more than {MAX_DEPTH} levels deep", file=file) from None
 
 
 def _ordinal(character: Any) -> int:
@@ -185,14 +204,12 @@ def _syntax_error(text: str, file: str, error: yaml.MarkedYAMLError) -> SpecErro
     at = error.problem_mark or error.context_mark
     line, column = (at.line + 1, at.column + 1) if at is not None else (1, 1)
     problem = (error.problem or "syntax error").strip()
-    lines = text.splitlines()
-    written = lines[line - 1].strip() if line <= len(lines) else ""
-    if written == "[...]":
+    if (elided := _elision(text.splitlines(), line)) is not None:
         return SpecError(
             "'[...]' stands for what the page leaves out: complete the manifest here",
             file=file,
-            line=line,
-            column=column,
+            line=elided[0],
+            column=elided[1],
         )
     if "\\t" in problem:
         problem = "a tab; indent with spaces"
@@ -202,7 +219,19 @@ def _syntax_error(text: str, file: str, error: yaml.MarkedYAMLError) -> SpecErro
         problem = str(error.context).split(";", maxsplit=1)[0].replace("found ", "")
     elif problem == "could not find expected ':'":
         problem = "a key without ':'"
-    return SpecError(f"not YAML: {problem}", file=file, line=line, column=column)
+    prefix = "" if isinstance(error, _TooDeep) else "not YAML: "
+    return SpecError(f"{prefix}{problem}", file=file, line=line, column=column)
+
+
+def _elision(lines: list[str], line: int) -> tuple[int, int] | None:
+    """Where `[...]` stands as a line of its own, there or just before: it is how documentation elides."""
+    for number in range(min(line, len(lines)), 0, -1):
+        written = lines[number - 1]
+        if written.strip() == "[...]":
+            return number, written.index("[") + 1
+        if number < line and written.strip():
+            return None
+    return None
 
 
 def _mark(node: yaml.Node, file: str) -> Mark:
@@ -220,7 +249,7 @@ class _Converter:
         self.count += 1
         if self.count > MAX_NODES:
             raise mark.error(f"aliases multiply to more than {MAX_NODES} nodes")
-        if depth > MAX_DEPTH:
+        if depth > MAX_DEPTH:  # by aliases
             raise mark.error(f"nested more than {MAX_DEPTH} levels deep")
         if id(node) in path:
             raise mark.error("an alias inside its own anchor")

@@ -153,7 +153,8 @@ def names(node: Node, known: Iterable[str], what: str, *, every: str | None = No
             result.extend(n for n in known if n not in result)
             continue
         if value not in known:
-            raise item.mark.error(f"no {what} named '{value}'", suggestion=closest(value, known))
+            options = known if every is None else (*known, every)
+            raise item.mark.error(f"no {what} named '{value}'", suggestion=closest(value, options))
         if value in result:
             raise item.mark.error(f"{what} '{value}' is named twice")
         result.append(value)

@@ -167,11 +167,9 @@ def _when(node: Node | None, *, fleets: tuple[str, ...], earlier: tuple[str, ...
 
 
 def _fleet(node: Node, fleets: tuple[str, ...]) -> str:
-    if isinstance(node, Scalar) and node.text == "all":
-        return "all"
     if not isinstance(node, Scalar):
         raise node.mark.error(f"expected one fleet or all, not {kind_of(node)}")
-    return read.names(node, fleets, "fleet")[0]
+    return read.names(node, (*fleets, "all"), "fleet")[0]
 
 
 def _earlier(node: Node, earlier: tuple[str, ...]) -> str:

@@ -1,0 +1,282 @@
+"""What ships in suites/: scenarios load, know their claims, fit the schema and the recorded pods, and have a baseline."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from harness.resources import data_dir
+from harness.spec.baseline import deviations, load_baseline, read_baseline
+from harness.spec.claims import load_claims
+from harness.spec.errors import SpecError
+from harness.spec.expectations import KINDS, Grace, Request
+from harness.spec.loader import control_of, load_scenario
+from harness.spec.nodes import parse, plain
+from harness.spec.schema import rendered, scenario_schema
+
+SUITES = data_dir("suites")
+SCENARIOS = sorted(
+    path for path in SUITES.rglob("*.yaml") if "kind: Scenario" in path.read_text(encoding="utf-8")
+)
+ROAD = ("container-oom-at-limit", "hard-eviction", "oom-race", "qos-matrix", "soft-eviction")
+MATRIX = Path(__file__).parents[1] / "recordings" / "kubevirt-resource-matrix.ndjson.gz"
+
+
+def _id(path: Path) -> str:
+    return str(path.relative_to(SUITES))
+
+
+def test_the_road_is_there() -> None:
+    assert {path.stem for path in SCENARIOS if path.parent.name == "road"} == set(ROAD)
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=_id)
+def test_scenarios_load_and_promise_what_their_claims_say(path: Path) -> None:
+    claims = load_claims()
+    scenario = load_scenario(path, claims=claims)
+    assert scenario.requires, "a scenario without requirements is green for nothing"
+    for check in scenario.promises:
+        claim = claims[check.claim or ""]
+        assert claim.untestable is None
+        kinds = {claim.promise_kind, *(kind for kind, _ in claim.also)}
+        assert check.kind in kinds, f"{claim.id} promises {kinds}, not {check.kind}"
+        assert all(today.kind in KINDS for today in claim.today), f"{claim.id}: no check judges its today"
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=_id)
+def test_scenarios_fit_the_schema(path: Path) -> None:
+    validator = jsonschema.Draft202012Validator(scenario_schema())
+    document = plain(parse(path.read_text(encoding="utf-8"), str(path)))
+    assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)] == []
+
+
+def test_the_schema_is_current() -> None:
+    assert (SUITES / "scenario.schema.json").read_text(encoding="utf-8") == rendered()
+    jsonschema.Draft202012Validator.check_schema(scenario_schema())
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("budget",), 100),
+        (("budgett",), "100s"),
+        (("nodes", 0, "memory"), "512Mb"),
+        (("workload", 0, "grow", "rate"), "25Mi"),
+        (("workload", 0, "hold"), {"fleet": "all"}),
+        (("promises", 0, "grace"), {"of": "victim", "max": "0s"}),
+        (("requires", 1, "survives"), {}),
+        (("fleet", 0, "count"), 0),
+        (("kind",), "Scenarios"),
+    ],
+)
+def test_the_schema_refuses(path: tuple[str | int, ...], value: object) -> None:
+    file = SUITES / "road" / "hard-eviction.yaml"
+    document = plain(parse(file.read_text(encoding="utf-8"), str(file)))
+    at = document
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = value
+    assert not jsonschema.Draft202012Validator(scenario_schema()).is_valid(document)
+
+
+def _recorded(case: str) -> Mapping[str, Any]:
+    with gzip.open(MATRIX, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            if (row["settings"], row["case"]) == ("default", case):
+                return dict(row)
+    raise LookupError(case)
+
+
+def _requirements(name: str) -> Iterator[Request]:
+    for check in load_scenario(SUITES / "road" / f"{name}.yaml").checks:
+        if isinstance(check.expectation, Request):
+            yield check.expectation
+
+
+UNITS = {"M": 10**6, "Mi": 2**20}
+
+
+def _bytes(text: str | None) -> int | None:
+    """Enough for the recording: whole numbers, M and Mi."""
+    if text is None:
+        return None
+    number = text.rstrip("Mi")
+    return int(number) * (UNITS[text[len(number) :]] if number != text else 1)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "case"),
+    [
+        ("page-overhead", "v1alpha3"),
+        ("page-guest", "overcommit-guest-overhead"),
+        ("memory-only-equal", "mem-equal"),
+        ("guaranteed", "both-equal"),
+    ],
+)
+def test_requests_on_main_are_those_of_real_pods(fleet: str, case: str) -> None:
+    pod = _recorded(case)["pod"]["spec"]
+    real = {c["name"]: c["resources"] for c in (*pod["containers"], *pod.get("initContainers", ()))}
+    seen = 0
+    for request in _requirements("qos-matrix"):
+        if request.of != fleet:
+            continue
+        for field in ("requests", "limits"):
+            for container, columns in getattr(request, field).items():
+                expected = columns["main"] if "main" in columns else columns["*"]
+                assert expected == _bytes(real[container].get(field, {}).get("memory")), (container, field)
+                seen += 1
+    assert seen >= 4
+
+
+def test_classes_are_those_of_real_pods() -> None:
+    assert _recorded("mem-equal")["pod"]["status"]["qosClass"] == "Burstable"
+    assert _recorded("both-equal")["pod"]["status"]["qosClass"] == "Guaranteed"
+
+
+def test_the_older_column_is_twenty_mebibytes_less() -> None:
+    """QEMU's constant was 30Mi up to v1.9 and is 50Mi on main: nothing else differs."""
+    for name in ("qos-matrix", "container-oom-at-limit"):
+        for request in _requirements(name):
+            for columns in (*request.requests.values(), *request.limits.values()):
+                if (newest := columns.get("main")) is not None:
+                    assert {newest - (columns[c] or 0) for c in ("v1.6", "v1.7", "v1.8", "v1.9")} == {
+                        20971520
+                    }
+
+
+def test_the_container_limit_of_the_oom_scenario() -> None:
+    (limit,) = [r.limits["compute"] for r in _requirements("container-oom-at-limit") if r.limits]
+    # 128Mi + 288Mi + 131072 bytes of page tables for a request of 64Mi.
+    assert limit["main"] == 134217728 + 301989888 + 131072
+
+
+def test_the_page_examples_are_the_page_s() -> None:
+    """What the page shows stands in the manifests, key by key; the rest lies between the two comments."""
+    for name, memory in (("page-overhead", None), ("page-guest", {"guest": "2048M"})):
+        text = (SUITES / "manifests" / f"{name}.yaml").read_text(encoding="utf-8")
+        before, _, rest = text.partition("    # [...] begins\n")
+        _, end, after = rest.partition("    # [...] ends\n")
+        assert end
+        shown = plain(parse(before + after, name))
+        domain: dict[str, Any] = {
+            "resources": {"overcommitGuestOverhead": True, "requests": {"memory": "1024M"}}
+        }
+        if memory is not None:
+            domain["memory"] = memory
+        assert shown == {
+            "apiVersion": "kubevirt.io/v1alpha3",
+            "kind": "VirtualMachineInstance",
+            "metadata": {"name": "testvmi-nocloud"},
+            "spec": {"terminationGracePeriodSeconds": 30, "domain": domain},
+        }
+
+
+def test_budgets_of_the_road_fit_eight_minutes() -> None:
+    budgets = [load_scenario(SUITES / "road" / f"{name}.yaml").budget for name in ROAD]
+    assert sum(budget for budget in budgets if budget is not None) <= 480
+    assert None not in budgets
+
+
+def test_hard_eviction_has_a_control_with_a_larger_node() -> None:
+    control = control_of(load_scenario(SUITES / "road" / "hard-eviction.yaml"))
+    assert control is not None
+    assert [node.memory for node in control.nodes] == [2147483648]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "nodes.target.kubelet.evictionHard.memory.available=1Mi",
+        "workload.cross.grow.rate=50Mi/s",
+        "fleet.small-request.set.spec.domain.resources.requests.memory=384Mi",
+        "fleet.large-request.set.spec.domain.resources.requests.memory=64Mi",
+    ],
+)
+def test_the_ways_hard_eviction_is_made_to_fail_load(override: str) -> None:
+    path = SUITES / "road" / "hard-eviction.yaml"
+    assert load_scenario(path, overrides=(override,)) != load_scenario(path)
+
+
+def test_the_grace_promised_is_none_at_all() -> None:
+    promises = load_scenario(SUITES / "road" / "hard-eviction.yaml").promises
+    assert [c.expectation for c in promises if c.claim == "HARD-2a"] == [Grace(of="victim", max=0.0)]  # type: ignore[arg-type]
+
+
+# -- baseline ------------------------------------------------------------------------------------------------------
+
+
+def test_every_promise_of_the_road_has_a_baseline() -> None:
+    baseline = load_baseline(claims=load_claims())
+    promised = {
+        check.claim for name in ROAD for check in load_scenario(SUITES / "road" / f"{name}.yaml").promises
+    }
+    assert set(baseline["local"]) == promised
+    assert set(baseline["kind"]) == promised
+
+
+BASELINE = """\
+apiVersion: density/v1
+kind: Baseline
+clusters:
+  local:
+    A-1: {finding: holds}
+    A-2: {finding: [differs, refuted], unless: {swap: not-observable}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("findings", "capabilities", "lines"),
+    [
+        ({"A-1": "holds", "A-2": "refuted"}, {}, []),
+        ({"A-1": "holds", "A-2": "not-observable"}, {"swap": "no swap on this machine"}, []),
+        ({"A-1": "holds"}, {"swap": "none"}, []),
+        ({"A-1": "holds", "A-2": "holds"}, {"swap": "none"}, ["A-2: holds, expected differs or refuted or not-observable"]),
+        ({"A-1": "undecided", "A-2": "not-observable"}, {"swap": "yes"}, ["A-1: undecided, expected holds", "A-2: not-observable, expected differs or refuted"]),
+        ({}, {}, ["A-1: no finding, expected holds", "A-2: no finding, expected differs or refuted"]),
+    ],
+)  # fmt: skip
+def test_deviations(findings: dict[str, str], capabilities: dict[str, str], lines: list[str]) -> None:
+    baseline = read_baseline(BASELINE, file="b.yaml")
+    assert (
+        deviations(
+            baseline, cluster="local", promised=("A-1", "A-2"), findings=findings, capabilities=capabilities
+        )
+        == lines
+    )
+
+
+def test_only_what_was_run_is_asked_for() -> None:
+    baseline = read_baseline(BASELINE, file="b.yaml")
+    assert (
+        deviations(baseline, cluster="local", promised=("A-1",), findings={"A-1": "holds"}, capabilities={})
+        == []
+    )
+
+
+def test_a_promise_without_a_baseline_is_a_deviation() -> None:
+    baseline = read_baseline(BASELINE, file="b.yaml")
+    assert deviations(
+        baseline, cluster="local", promised=("Z-9",), findings={"Z-9": "holds"}, capabilities={}
+    ) == ["Z-9: no baseline for cluster local"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("A-1", "A-11", "b.yaml:5:5: unknown claim 'A-11' (did you mean 'A-1'?)"),
+        ("holds", "hold", "b.yaml:5:20: unknown finding 'hold'; one of holds, differs, refuted, undecided, not-observable, error (did you mean 'holds'?)"),
+        ("swap", "swpa", "b.yaml:6:49: unknown capability 'swpa'; one of cgroup-write, cgroup-v2, kvm, ksm, swap, oom-adj-negative, kmsg (did you mean 'swap'?)"),
+        ("local", "locale", "b.yaml:4:3: unknown key 'locale' in clusters (did you mean 'local'?)"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_the_baseline(old: str, new: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        read_baseline(BASELINE.replace(old, new, 1), file="b.yaml", claims=("A-1", "A-2"))
+    assert str(caught.value) == message
