@@ -14,7 +14,7 @@ from harness.rules import columns
 from harness.rules.defaults import memory_overcommit
 from harness.rules.quantities import Format, Quantity
 from harness.rules.swap import LIMITED_SWAP, swap_behavior
-from harness.rules.thresholds import effective_hard, memory_thresholds
+from harness.rules.thresholds import effective_hard
 from harness.rules.vmi import (
     container_disks,
     get,
@@ -190,7 +190,7 @@ def _node(explanation: Explanation) -> Iterator[tuple[str, str]]:
     kubelet, pod = explanation.setting.kubelet, explanation.pod
     if pod is None or explanation.vmi is None:
         return
-    if kubelet is not None and not memory_thresholds(kubelet):
+    if kubelet is not None and not explanation.evictions:
         hard = effective_hard(kubelet)
         why = (
             "evictionHard names other signals only, which drops the default of memory.available (kind does this)"

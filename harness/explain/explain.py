@@ -6,13 +6,13 @@ Pure. Every number comes from harness.rules; what the page gets wrong about it i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from harness.explain.cautions import cautions
 from harness.explain.model import Admission, Container, Eviction, Explanation, Fit, Pod, Setting
 from harness.explain.sources import Manifest, point
-from harness.rules import admission, grace, schema
+from harness.rules import admission, columns, grace, schema
 from harness.rules.allocatable import NodeMemory, node_memory
 from harness.rules.defaults import default_spec
 from harness.rules.errors import QuantityError, RulesError
@@ -22,7 +22,7 @@ from harness.rules.qos import qos
 from harness.rules.resources import render_resources
 from harness.rules.scheduling import MAX_PODS, Room, how_many
 from harness.rules.swap import container_swap, swap_behavior
-from harness.rules.thresholds import MEMORY, max_pod_grace, memory_thresholds
+from harness.rules.thresholds import MEMORY, Threshold, max_pod_grace, memory_thresholds
 from harness.rules.vmi import spec
 from harness.spec.errors import SpecError
 from harness.units import Bytes
@@ -57,17 +57,39 @@ def explain(
         node_cpu_milli=node_cpu_milli,
         quoted_overcommit=quoted_overcommit,
     )
-    node = divide(setting)
-    return [explain_one(manifest, setting, node) for manifest in manifests]
+    ground = Ground.of(setting)
+    return [explain_one(manifest, ground) for manifest in manifests]
 
 
-def divide(setting: Setting) -> NodeMemory:
-    """Divide the node's memory. Raises ThresholdError, QuantityError."""
-    return node_memory(setting.kubelet or {}, capacity=setting.node_memory)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What is the same for every manifest: the setting, and what the kubelet makes of it."""
+
+    setting: Setting
+    node: NodeMemory
+    thresholds: tuple[Threshold, ...]
+    cap: int
+    """evictionMaxPodGracePeriod."""
+    swap: str
+    """swapBehavior."""
+
+    @classmethod
+    def of(cls, setting: Setting) -> Ground:
+        """Work it out. Raises ColumnError, ThresholdError, QuantityError."""
+        kubelet = setting.kubelet or {}
+        columns.column(setting.column)
+        return cls(
+            setting=setting,
+            node=node_memory(kubelet, capacity=setting.node_memory),
+            thresholds=memory_thresholds(kubelet),
+            cap=max_pod_grace(kubelet),
+            swap=swap_behavior(kubelet),
+        )
 
 
-def explain_one(manifest: Manifest, setting: Setting, node: NodeMemory) -> Explanation:
+def explain_one(manifest: Manifest, ground: Ground) -> Explanation:
     """Explain one manifest."""
+    setting = ground.setting
     if manifest.object is None:
         message = "; ".join(mistake.message for mistake in manifest.mistakes)
         return Explanation(
@@ -85,12 +107,12 @@ def explain_one(manifest: Manifest, setting: Setting, node: NodeMemory) -> Expla
         vmi=vmi,
         admission=answer,
         setting=setting,
-        node=node,
+        node=ground.node,
         mistakes=mistakes,
     )
     if answer.allowed:
         try:
-            bare = _with_pod(bare, manifest.object, setting, node)
+            bare = _with_pod(bare, vmi, ground)
         except RulesError as error:
             mistakes = (*mistakes, point(manifest, "metadata", str(error)))
             answer = Admission(allowed=False, message=str(error))
@@ -152,8 +174,9 @@ def _same(field: str, mistake: SpecError) -> bool:
     return bool(field) and mistake.message.startswith(f"{field}:")
 
 
-def _with_pod(bare: Explanation, obj: Mapping[str, Any], setting: Setting, node: NodeMemory) -> Explanation:
-    rendered = render_resources(obj, column=setting.column, configuration=setting.kubevirt)
+def _with_pod(bare: Explanation, obj: Mapping[str, Any], ground: Ground) -> Explanation:
+    setting = ground.setting
+    rendered = render_resources(obj, column=setting.column, configuration=setting.kubevirt, defaulted=True)
     pod_spec = rendered.pod_spec()
     verdict = qos(pod_spec)
     vmi_spec = spec(obj)
@@ -162,10 +185,8 @@ def _with_pod(bare: Explanation, obj: Mapping[str, Any], setting: Setting, node:
         for name in ("priorityClassName", "tolerations")
         if vmi_spec.get(name) is not None
     }
-    kubelet = setting.kubelet or {}
-    behavior = swap_behavior(kubelet)
     containers = tuple(
-        _container(item, role, pod_spec, verdict.name, setting=setting, behavior=behavior)
+        _container(item, role, pod_spec, verdict.name, ground=ground)
         for role, listed in (("main", rendered.containers), ("init", rendered.init_containers))
         for item in listed
     )
@@ -174,8 +195,8 @@ def _with_pod(bare: Explanation, obj: Mapping[str, Any], setting: Setting, node:
     return replace(
         bare,
         pod=pod,
-        fit=_fit(pod_spec, setting, node),
-        evictions=evictions(kubelet, node, pod_grace=pod_grace),
+        fit=_fit(pod_spec, setting, ground.node),
+        evictions=evictions(ground.thresholds, ground.node, cap=ground.cap, pod_grace=pod_grace),
     )
 
 
@@ -185,15 +206,15 @@ def _container(
     pod_spec: Mapping[str, Any],
     qos_name: str,
     *,
-    setting: Setting,
-    behavior: str,
+    ground: Ground,
 ) -> Container:
+    setting = ground.setting
     name = str(item["name"])
     share, why = container_swap(
         pod_spec,
         name,
         qos=qos_name,
-        behavior=behavior,
+        behavior=ground.swap,
         memory_total=setting.node_memory,
         swap_total=_SHARE_BASE if setting.node_swap is None else setting.node_swap,
     )
@@ -221,14 +242,15 @@ def _fit(pod_spec: Mapping[str, Any], setting: Setting, node: NodeMemory) -> Fit
     return Fit(count=count, stops=stops, request=request, left=Bytes(node.allocatable - count * request))
 
 
-def evictions(kubelet: Mapping[str, Any], node: NodeMemory, *, pod_grace: int) -> tuple[Eviction, ...]:
+def evictions(
+    thresholds: Sequence[Threshold], node: NodeMemory, *, cap: int, pod_grace: int
+) -> tuple[Eviction, ...]:
     """List the memory thresholds in force, the one met first (as pods fill the node) marked, in the kubelet's order.
 
-    The node's and the pods' threshold are compared as if nothing but pods used memory.
+    The node's and the pods' threshold are compared as if nothing but pods used memory. `cap`: evictionMaxPodGracePeriod.
     """
-    cap = max_pod_grace(kubelet)
     found: list[Eviction] = []
-    for threshold in memory_thresholds(kubelet):
+    for threshold in thresholds:
         subject = "node" if threshold.signal == MEMORY else "pods"
         whole = node.capacity if subject == "node" else node.kubepods_limit
         below = threshold.value.resolve(whole).value()

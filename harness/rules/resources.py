@@ -84,15 +84,17 @@ def render_resources(
     column: str,
     configuration: Mapping[str, Any] | None = None,
     namespace: Namespace | None = None,
+    defaulted: bool = False,
 ) -> PodResources:
     """Render the resources of the virt-launcher pod of a VMI, of a VM's template or of a bare VMI spec.
 
-    `configuration`: KubeVirt CR `spec.configuration`. Raises ColumnError, QuantityError, ManifestError.
+    `configuration`: KubeVirt CR `spec.configuration`. `defaulted`: rules.defaults was there already (saves doing it again).
+    Raises ColumnError, QuantityError, ManifestError.
     """
     configuration = configuration or {}
     namespace = namespace or Namespace()
     version = columns.column(column)
-    vmi_spec = default_spec(spec(vmi), column=column, configuration=configuration)
+    vmi_spec = spec(vmi) if defaulted else default_spec(spec(vmi), column=column, configuration=configuration)
     extra = overhead(
         vmi_spec,
         column=column,

@@ -18,6 +18,8 @@ DEFAULT_GRACE_SECONDS: Final = 30
 
 def mapping(value: Any, path: str = "") -> Mapping[str, Any]:
     """Return a mapping, {} for null. Raises ManifestError for anything else."""
+    if type(value) is dict:  # the usual case; isinstance against an abstract class is ten times slower
+        return value
     if value is None:
         return _EMPTY
     if isinstance(value, Mapping):
@@ -29,7 +31,12 @@ def get(obj: Mapping[str, Any], *path: str) -> Any:
     """Return the value at a path, None where a step is missing or null. Raises ManifestError at a non-mapping."""
     value: Any = obj
     for index, step in enumerate(path):
-        value = mapping(value, ".".join(path[:index])).get(step)
+        if type(value) is dict:
+            value = value.get(step)
+        elif value is None:
+            return None
+        else:
+            value = mapping(value, ".".join(path[:index])).get(step)
     return value
 
 
@@ -41,7 +48,7 @@ def items(obj: Mapping[str, Any], *path: str) -> Iterator[Mapping[str, Any]]:
     if not isinstance(value, list | tuple):
         raise ManifestError(f"{'.'.join(path)}: expected a list, found {type(value).__name__}")
     for index, item in enumerate(value):
-        yield mapping(item, f"{'.'.join(path)}[{index}]")
+        yield item if type(item) is dict else mapping(item, f"{'.'.join(path)}[{index}]")
 
 
 def spec(vmi: Mapping[str, Any]) -> Mapping[str, Any]:
