@@ -10,9 +10,10 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from harness.rules import columns
 from harness.rules.grace import LAUNCHER_PADDING, pod_grace_seconds
 from harness.rules.resources import KERNEL_BOOT_VOLUME, PodResources, render_resources
-from harness.rules.vmi import attached_by_default, get, grace_seconds, items, mapping
+from harness.rules.vmi import get, grace_seconds, items, mapping
 
 _QEMU_TIMEOUT = (240, 360)
 """Seconds: 4 minutes and up to half as much again (template.go generateQemuTimeoutWithJitter)."""
@@ -34,9 +35,12 @@ def launcher_image(version: str) -> str:
     return f"quay.io/kubevirt/virt-launcher:{version}"
 
 
-def memory_overhead(resources: PodResources) -> tuple[int, str]:
-    """Return the overhead in bytes (pod annotation) and as a quantity (VMI status)."""
-    return int(resources.overhead.total), str(resources.overhead.quantity)
+def reports_overhead(column: str, configuration: Mapping[str, Any]) -> bool:
+    """Whether the calculated overhead is published: on the pod (annotation) and in the VMI's status."""
+    version = columns.column(column)
+    if version.overhead_report is not None:
+        return version.overhead_report
+    return columns.gate("VmiMemoryOverheadReport", column=version, configuration=configuration)
 
 
 def render_pod(
@@ -60,7 +64,9 @@ def render_pod(
             "generateName": f"virt-launcher-{metadata['name']}-",
             "namespace": metadata["namespace"],
             "labels": _labels(vmi),
-            "annotations": _annotations(vmi, overhead=memory_overhead(resources)[0]),
+            "annotations": _annotations(
+                vmi, overhead=resources.overhead.total if reports_overhead(column, configuration) else None
+            ),
             "ownerReferences": [
                 {
                     "apiVersion": "kubevirt.io/v1",
@@ -76,7 +82,16 @@ def render_pod(
             "volumes": volumes,
             "initContainers": [_init_container(vmi, item, image) for item in resources.init_containers],
             "containers": [
-                _compute(vmi, item, image, grace=grace, volumes=volumes, configuration=configuration, rng=rng)
+                _compute(
+                    vmi,
+                    item,
+                    image,
+                    grace=grace,
+                    volumes=volumes,
+                    column=column,
+                    configuration=configuration,
+                    rng=rng,
+                )
                 if item["name"] == "compute"
                 else _init_container(vmi, item, image)
                 for item in resources.containers
@@ -125,7 +140,7 @@ def _labels(vmi: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _annotations(vmi: Mapping[str, Any], *, overhead: int) -> dict[str, str]:
+def _annotations(vmi: Mapping[str, Any], *, overhead: int | None) -> dict[str, str]:
     metadata = vmi["metadata"]
     name, namespace = metadata["name"], metadata["namespace"]
     own = {
@@ -139,7 +154,7 @@ def _annotations(vmi: Mapping[str, Any], *, overhead: int) -> dict[str, str]:
         "descheduler.alpha.kubernetes.io/request-evict-only": "",
         "kubectl.kubernetes.io/default-container": "compute",
         "kubevirt.io/domain": name,
-        "kubevirt.io/memory-overhead-bytes": str(overhead),
+        **({} if overhead is None else {"kubevirt.io/memory-overhead-bytes": str(overhead)}),
         "kubevirt.io/migrationTransportUnix": "true",
         "kubevirt.io/pci-topology-version": "v3",
         "post.hook.backup.velero.io/command": freezer % ("unfreeze", name, namespace),
@@ -229,6 +244,7 @@ def _compute(
     *,
     grace: int,
     volumes: list[dict[str, Any]],
+    column: str,
     configuration: Mapping[str, Any],
     rng: random.Random,
 ) -> dict[str, Any]:
@@ -248,7 +264,10 @@ def _compute(
         "--hypervisor": "kvm",
     }
     arguments = [part for flag in flags.items() for part in flag]
-    arguments += ["--run-as-nonroot", "--image-volume", "--upgrade-ordinal-ifaces"]
+    arguments.append("--run-as-nonroot")
+    if columns.image_volume(columns.column(column), configuration):
+        arguments.append("--image-volume")
+    arguments.append("--upgrade-ordinal-ifaces")
     if get(configuration, "developerConfiguration", "useEmulation"):
         arguments.append("--allow-emulation")
     paths = {
@@ -331,8 +350,3 @@ def _priority(spec: Mapping[str, Any], priorities: Mapping[str, int]) -> dict[st
     if not name:
         return {"priority": 0}
     return {"priorityClassName": name, "priority": priorities[name]}
-
-
-def needs_graphics(spec: Mapping[str, Any]) -> bool:
-    """Whether the domain has a graphics device."""
-    return attached_by_default(spec, "autoattachGraphicsDevice")

@@ -16,11 +16,10 @@ from harness.embedded.api.objects import Object
 from harness.embedded.api.resources import PODS, VMIS
 from harness.embedded.api.store import Store
 from harness.embedded.clock import Clock
-from harness.embedded.control.launcher import launcher_image, memory_overhead, render_pod
+from harness.embedded.control.launcher import launcher_image, render_pod, reports_overhead
 from harness.embedded.control.readiness import sync_ready
 from harness.embedded.events import Recorder
 from harness.embedded.vmi import FINAL, drop_condition, move_to, set_condition
-from harness.rules import columns
 from harness.rules.errors import RulesError
 from harness.rules.qos import qos_class
 from harness.rules.resources import render_resources
@@ -128,9 +127,9 @@ class VirtController:
             move_to(status, "Scheduling", now)
             status["activePods"] = {pod["metadata"]["uid"]: pod["spec"].get("nodeName", "")}
             status["launcherContainerImageVersion"] = launcher_image(self._version)
-            if columns.column(self._column).overhead_report is not False:
+            if reports_overhead(self._column, self._configuration()):
                 memory = status.setdefault("memory", {})
-                memory["memoryOverhead"] = memory_overhead(resources)[1]
+                memory["memoryOverhead"] = str(resources.overhead.quantity)
             sync_ready(status, pods, now=now)
 
         self._edit(vmi, schedule)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.embedded.machine.base import GuestShape
+from harness.rules.errors import ManifestError
 from harness.rules.quantities import parse_bytes
 from harness.rules.vmi import attached_by_default, dedicated_cpu, get, hugepage_size, mapping, vcpus
 
@@ -18,12 +19,15 @@ DEAF = "density.dev/deaf"
 
 
 def guest_shape(vmi: Mapping[str, Any], configuration: Mapping[str, Any]) -> GuestShape:
-    """Return the shape of a defaulted VMI's guest. Raises QuantityError for a size that is none."""
+    """Return the shape of a defaulted VMI's guest. Raises RulesError for a size that is none."""
     spec, metadata = vmi["spec"], vmi["metadata"]
     annotations = mapping(metadata.get("annotations"))
+    memory = parse_bytes(get(spec, "domain", "memory", "guest"))
+    if memory <= 0:
+        raise ManifestError(f"spec.domain.memory.guest: QEMU can't run with {memory} bytes")
     return GuestShape(
         name=f"{metadata['namespace']}_{metadata['name']}",
-        memory=parse_bytes(get(spec, "domain", "memory", "guest")),
+        memory=memory,
         vcpus=max(1, vcpus(mapping(get(spec, "domain", "cpu")))),
         graphics=attached_by_default(spec, "autoattachGraphicsDevice"),
         free_page_reporting=free_page_reporting(spec, annotations, configuration),

@@ -23,6 +23,7 @@ from harness.embedded.machine.base import Guest
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.vmi import FINAL, move_to, set_condition
 from harness.rules import columns
+from harness.rules.errors import RulesError
 from harness.rules.messages import CRASHED, DELETION, SHUT_DOWN, SHUTTING_DOWN, STARTED
 from harness.rules.vmi import grace_seconds
 
@@ -56,7 +57,7 @@ class VirtHandler:
             return
         try:
             guest = await worker.sandbox.start_guest("compute", guest_shape(vmi, configuration))
-        except MachineError as error:
+        except (MachineError, RulesError) as error:
             life.event("Warning", "SyncFailed", f"server error. command SyncVMI failed: {error}")
             life.finish("Failed", CRASHED)
             worker.launcher.end(code=1)

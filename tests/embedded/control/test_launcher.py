@@ -78,3 +78,28 @@ def test_priority_and_tolerations_are_the_vmis() -> None:
     vmi["spec"]["priorityClassName"] = "nobody"
     with pytest.raises(KeyError, match="nobody"):
         render(vmi)
+
+
+def test_the_overhead_is_published_as_the_version_does() -> None:
+    vmi = {
+        "metadata": {"name": "a", "namespace": "default", "uid": "u"},
+        "spec": {"domain": {"devices": {}, "memory": {"guest": "64Mi"}}},
+    }
+    gate = {"developerConfiguration": {"featureGates": ["VmiMemoryOverheadReport"]}}
+    published = {
+        (column, bool(configuration)): render_pod(
+            vmi, column=column, configuration=configuration, version=VERSION, rng=random.Random(1)
+        )["metadata"]["annotations"].get("kubevirt.io/memory-overhead-bytes")
+        for column in ("v1.7", "v1.8", "v1.9", "main")
+        for configuration in ({}, gate)
+    }
+    assert published == {
+        ("v1.7", False): None,
+        ("v1.7", True): None,
+        ("v1.8", False): None,
+        ("v1.8", True): str(268 << 20),
+        ("v1.9", False): str(268 << 20),
+        ("v1.9", True): str(268 << 20),
+        ("main", False): str(288 << 20),
+        ("main", True): str(288 << 20),
+    }
