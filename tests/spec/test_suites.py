@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ import pytest
 
 from harness.resources import data_dir
 from harness.spec.baseline import deviations, load_baseline, read_baseline
+from harness.spec.checks import Subjects, read_expectation
 from harness.spec.claims import load_claims
 from harness.spec.errors import SpecError
 from harness.spec.expectations import KINDS, Grace, Request
-from harness.spec.loader import control_of, load_scenario
+from harness.spec.fleet import KEYS as FLEET_KEYS
+from harness.spec.loader import CAPABILITIES, KEYS, NODE_KEYS, control_of, load_scenario
 from harness.spec.nodes import parse, plain
 from harness.spec.schema import rendered, scenario_schema
+from harness.spec.workload import ARGUMENTS
 
 SUITES = data_dir("suites")
 SCENARIOS = sorted(
@@ -280,3 +284,37 @@ def test_mistakes_in_the_baseline(old: str, new: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         read_baseline(BASELINE.replace(old, new, 1), file="b.yaml", claims=("A-1", "A-2"))
     assert str(caught.value) == message
+
+
+# -- documentation -------------------------------------------------------------------------------------------------
+
+
+def _examples(name: str) -> list[str]:
+    text = (SUITES.parent / "docs" / name).read_text(encoding="utf-8")
+    return [block.partition("\n```")[0] for block in text.split("```yaml\n")[1:]]
+
+
+def test_the_documented_scenario_loads(tmp_path: Path) -> None:
+    example, stated = _examples("scenarios.md")
+    (tmp_path / "manifests").mkdir()
+    agent = (SUITES / "manifests" / "agent.yaml").read_text(encoding="utf-8")
+    (tmp_path / "manifests" / "agent.yaml").write_text(agent, encoding="utf-8")
+    (tmp_path / "s.yaml").write_text(example + "\n" + stated, encoding="utf-8")
+    scenario = load_scenario(tmp_path / "s.yaml", claims=load_claims())
+    assert scenario.stated is not None
+    assert jsonschema.Draft202012Validator(scenario_schema()).is_valid(plain(parse(example, "s.yaml")))
+
+
+def test_each_documented_expectation_loads() -> None:
+    text = (SUITES.parent / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| `(\{.*?\})`", text, re.MULTILINE))
+    assert set(rows) == set(KINDS)
+    subjects = Subjects(fleets={"hog": 2, "bystander": 1, "a": 1, "b": 1})
+    for kind, example in rows.items():
+        assert isinstance(read_expectation(kind, parse(example, "docs"), subjects), KINDS[kind])
+
+
+def test_each_key_of_a_scenario_is_documented() -> None:
+    text = (SUITES.parent / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    for key in (*KEYS, *FLEET_KEYS, *NODE_KEYS, *CAPABILITIES[:1], *ARGUMENTS):
+        assert re.search(rf"\b{re.escape(key)}\b", text), key
