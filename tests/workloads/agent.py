@@ -9,7 +9,6 @@ import select
 import struct
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,13 +20,12 @@ INPUT_EVENT = struct.Struct("llHHi")  # struct input_event: time, type, code, va
 class HostAgent:
     """`agent --stdio`. Every line it writes must begin with `@ `."""
 
-    def __init__(self, binary: Path, *arguments: str, limit: Callable[[], None] | None = None) -> None:
+    def __init__(self, binary: Path, *arguments: str, under: tuple[str, ...] = ()) -> None:
         self.process = subprocess.Popen(
-            [str(binary), "--stdio", *arguments],
+            [*under, str(binary), "--stdio", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=limit,
         )
         self._rest = b""
 

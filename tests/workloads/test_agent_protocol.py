@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +42,13 @@ def test_hello_tells_nonce_and_is_repeated_until_the_first_command(talk: HostAge
     assert talk.line(within=3.0).startswith("@ stat up=")  # the periodic line, in hello's place
     talk.send("2 hello\n")
     assert talk.until("@ ok id=2 ")[-2].startswith("@ hello proto=1 nonce=c0ffee ")
+
+
+def test_hello_comes_first_even_if_a_command_was_waiting(sanitized_agent: Path) -> None:
+    for _ in range(5):
+        with HostAgent(sanitized_agent) as agent:
+            agent.send("1 hold\n")
+            assert agent.line().startswith("@ hello ")
 
 
 def test_garbage_does_not_stop_hello(talk: HostAgent) -> None:
@@ -205,10 +211,7 @@ def test_the_end_of_input_ends_it(talk: HostAgent) -> None:
 
 
 def test_a_guest_without_address_space_refuses_to_grow(agent: Path) -> None:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (64 << 20, 64 << 20))
-
-    with HostAgent(agent, "--capacity", str(1 << 30), limit=limit) as small:
+    with HostAgent(agent, "--capacity", str(1 << 30), under=("prlimit", f"--as={64 << 20}")) as small:
         assert small.ask("1 grow to=4096") == "@ err id=1 msg=more than the guest has (held 0)"
 
 

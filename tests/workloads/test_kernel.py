@@ -142,6 +142,14 @@ def test_no_network_is_one_line_that_says_what_to_do(tmp_path: Path, programs: P
     assert not [path for path in (tmp_path / "cache/kernels").iterdir() if not path.name.endswith(".lock")]
 
 
+def test_a_full_disk_is_not_blamed_on_the_network(tmp_path: Path, programs: Path) -> None:
+    script(
+        programs / "dpkg-deb", "echo 'tar: ./boot/vmlinuz: Cannot write: No space left on device' >&2; exit 2"
+    )
+    with pytest.raises(KernelError, match=r"kernels: no space left: free 150 MB or set XDG_CACHE_HOME$"):
+        kernel.distribution(tmp_path / "cache")
+
+
 def test_no_apt_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(KernelError, match=r"^apt-get not found.*--guest-kernel PATH$"):

@@ -218,6 +218,7 @@ static void be_periodic(struct session *s, uint64_t now)
             say_hello(s);
         else
             say_stat(s, NULL);
+        s->introduced = true;
         s->next_second += SECOND_NS;
         if (s->next_second <= now) /* stalled for longer than a second: no burst */
             s->next_second = now + SECOND_NS;
@@ -245,7 +246,7 @@ void session_run(struct session *s)
         s->available_at_hello = meminfo_read().available;
     while (!s->finished) {
         struct pollfd fds[2 + POWER_DEVICES] = {
-            {.fd = now_ns() >= s->ready_at ? s->input : -1, .events = POLLIN},
+            {.fd = s->introduced ? s->input : -1, .events = POLLIN},
             {.fd = s->output.used > 0 ? s->output.fd : -1, .events = POLLOUT},
         };
         for (int i = 0; i < s->power.count; i++)

@@ -23,6 +23,7 @@ struct session {
     bool input_ends; /* end of input ends the session (host mode); a serial line has none */
     bool deaf;
     uint64_t ready_at; /* ns: before it only the power button is heard */
+    bool introduced;   /* hello was said once; commands are heard from then on */
     bool greeted;      /* a command has come: no more hello unasked */
     bool finished;
     char nonce[NONCE_BYTES];

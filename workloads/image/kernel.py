@@ -99,6 +99,8 @@ def _fetch(kernels: Path, apt_dir: Path) -> Kernel:
 
         return _unpacked(cache.make_directory(place, fill))
     except command.CommandError as error:
+        if "No space left" in error.stderr:
+            raise KernelError(f"{kernels}: no space left: free 150 MB or set XDG_CACHE_HOME") from error
         raise KernelError(
             f"no guest kernel could be fetched ({error}): check the network, {_ALTERNATIVE}"
         ) from error
