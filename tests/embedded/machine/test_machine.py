@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.embedded.machine.base import ContainerShape, GuestImage, GuestShape, OomKill, PodShape
+from harness.embedded.machine.base import ContainerShape, GuestImage, GuestShape, Machine, OomKill, PodShape
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import cgroup, kmsg, procfs
 from harness.embedded.machine.linux.cgroup import Unwritable
@@ -31,6 +31,11 @@ pytestmark = pytest.mark.guest
 
 ROOT = Path(__file__).parents[3]
 FALLBACK = Unwritable(why="the test said so", mend="")
+
+
+def conforms(linux: LinuxMachine) -> Machine:
+    """Checked by mypy: what we hand out is what the contract promises."""
+    return linux
 
 
 def machine(image: GuestImage, undo: UndoFile, tmp_path: Path, **options: object) -> LinuxMachine:

@@ -26,7 +26,7 @@ LEFT_OUT = re.compile(
     r"/(test|tests|idlelib|lib2to3|tkinter|turtledemo|ensurepip|distutils|pydoc_data|site-packages)/"
 )
 
-pytestmark = [pytest.mark.guest, pytest.mark.soak, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.guest, pytest.mark.soak, pytest.mark.timeout(300)]
 
 
 def python_entries() -> list[cpio.Entry]:
@@ -97,7 +97,7 @@ async def test_our_v2_code_holds_against_a_kernel_with_nothing_but_v2(
             kernel_args="cgroup_no_v1=all PYTHONHASHSEED=0",
         )
         guest = await pod.start_guest("compute", shape)
-        async with asyncio.timeout(150):
+        async with asyncio.timeout(280):
             async for chunk in guest.console.read(from_start=True):
                 seen += chunk
     found = re.search(rb"V2 (\{.*\})", seen)
@@ -106,6 +106,10 @@ async def test_our_v2_code_holds_against_a_kernel_with_nothing_but_v2(
     assert "error" not in result, result["error"]
     assert result == {
         "detected": ["v2", "/sys/fs/cgroup"],
+        "boxed limit": 8 * MIB,
+        "we sit in": "0::/box/kubevirt-density.leaf",
+        "boxed undo failed": [],
+        "we are back in": "0::/box",
         "node limit": 64 * MIB,
         "kubepods limit": 60 * MIB,
         "usage rises": True,

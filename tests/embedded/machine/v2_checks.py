@@ -73,7 +73,7 @@ def wait_for(condition: Callable[[], bool], within: float = 60) -> bool:
 
 async def checks() -> dict[str, object]:
     from harness.embedded.machine.base import ContainerShape, GuestImage, PodShape
-    from harness.embedded.machine.linux import cgroup, kmsg, oom
+    from harness.embedded.machine.linux import cgroup, kmsg, oom, procfs
     from harness.embedded.machine.linux.node import Host, LinuxNode, LinuxPod
     from harness.embedded.machine.linux.oomcounters import Counters
     from harness.run.undo import undo_all
@@ -84,6 +84,25 @@ async def checks() -> dict[str, object]:
     found = cgroup.detect()
     assert isinstance(found, cgroup.Hierarchy)
     seen["detected"] = [found.version, str(found.root)]
+
+    # 0. as in a container: our own processes sit in the group that is to be divided
+    box = found.root / "box"
+    cgroup.enable_memory(found.root)
+    box.mkdir()
+    procfs.write_once(box / "cgroup.procs", str(os.getpid()))
+    boxed = cgroup.open_run(
+        cgroup.Hierarchy(version="v2", root=box), "boxed", undo=lambda entry: entries.append(dict(entry))
+    )
+    boxed.set_limit(8 * MIB)  # type: ignore[arg-type]
+    seen["boxed limit"] = boxed.read().limit
+    seen["we sit in"] = Path("/proc/self/cgroup").read_text(encoding="ascii").strip()
+    seen["boxed undo failed"] = [item.failed for item in undo_all(entries, same_boot=True) if item.failed]
+    seen["we are back in"] = Path("/proc/self/cgroup").read_text(encoding="ascii").strip()
+    procfs.write_once(found.root / "cgroup.procs", str(os.getpid()))
+    box.rmdir()
+    procfs.write_once(found.root / "cgroup.subtree_control", "-memory")
+    entries.clear()
+
     run = cgroup.open_run(found, "v2", undo=lambda entry: entries.append(dict(entry)))
     host = Host(
         program=Path("/none"),

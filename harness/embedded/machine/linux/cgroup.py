@@ -71,6 +71,8 @@ def detect(*, proc: Path = Path("/proc/self")) -> Hierarchy | Unwritable:
         seen = True
         path = own.get("memory" if version == "v1" else "", "/")
         for candidate in dict.fromkeys((mount.point, _inside(mount, path))):
+            if version == "v2" and not _offers_memory(candidate):  # not delegated to it by its parent
+                continue
             if mount.writable and candidate.is_dir() and os.access(candidate, os.W_OK):
                 return Hierarchy(version=version, root=candidate)
     if not seen:
@@ -127,14 +129,16 @@ def _membership(text: str) -> dict[str, str]:
 def _version_of(mount: _Mount) -> Version | None:
     if mount.fstype == "cgroup" and "memory" in mount.controllers:
         return "v1"
-    if mount.fstype == "cgroup2":
-        try:
-            controllers = (mount.point / "cgroup.controllers").read_text(encoding="ascii").split()
-        except OSError:
-            return None
-        if "memory" in controllers:
-            return "v2"
+    if mount.fstype == "cgroup2" and _offers_memory(mount.point):
+        return "v2"
     return None
+
+
+def _offers_memory(path: Path) -> bool:
+    try:
+        return "memory" in (path / "cgroup.controllers").read_text(encoding="ascii").split()
+    except OSError:
+        return False
 
 
 def _inside(mount: _Mount, path: str) -> Path:

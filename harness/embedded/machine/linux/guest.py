@@ -14,7 +14,7 @@ from pathlib import Path
 
 from qemu.qmp import QMPClient, QMPError
 
-from harness.embedded.machine.base import GuestExit, OomKill, Undo
+from harness.embedded.machine.base import Console, GuestExit, OomKill, Undo
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import procfs, qemu
 from harness.embedded.machine.linux.console import SerialConsole
@@ -52,7 +52,8 @@ class LinuxGuest:
         self.name = launch.name
         self.container = launch.container
         self.pid = process.pid
-        self.console = console
+        self.console: Console = console
+        self._serial = console
         self.oom_score_adj: int | None = None
         self._launch = launch
         self._process = process
@@ -81,9 +82,9 @@ class LinuxGuest:
         self.died.set()
         os.close(self._pidfd)
         self._pidfd = -1
-        if self.console.connected.is_set():
-            await self.console.drained(_DRAIN)
-        self.console.close()
+        if self._serial.connected.is_set():
+            await self._serial.drained(_DRAIN)
+        self._serial.close()
         number = -code if code < 0 else None
         oom = None
         if number == signal.SIGKILL and signal.SIGKILL not in self._signalled:
@@ -101,14 +102,14 @@ class LinuxGuest:
         The main loop answers QMP only when all of it is done.
         """
         loop = asyncio.get_running_loop()
-        waits = [loop.create_task(self.console.connected.wait()), loop.create_task(self.died.wait())]
+        waits = [loop.create_task(self._serial.connected.wait()), loop.create_task(self.died.wait())]
         try:
             await asyncio.wait(waits, timeout=_START, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in waits:
                 task.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
-        if self.console.connected.is_set() and await self._qmp("query-status", within=_START):
+        if self._serial.connected.is_set() and await self._qmp("query-status", within=_START):
             return
         if not self.died.is_set():
             self.kill()
