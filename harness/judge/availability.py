@@ -72,11 +72,11 @@ def threshold(config: Mapping[str, Any], capacity: int) -> int | None:
     return max(found, default=None)
 
 
-def capacity(timeline: Timeline, provenance: Provenance, node: str) -> int | None:
-    """Return the node's memory capacity, by its node object, else by the provenance."""
-    served_values = timeline.node_memory.get(node)
-    if served_values:
-        return served_values[-1][1]
+def capacity(timeline: Timeline, provenance: Provenance, node: str, *, at: float = math.inf) -> int | None:
+    """Return the node's memory capacity at a time, by its node object, else by the provenance."""
+    values = timeline.node_memory.get(node)
+    if values:
+        return next((memory for t, memory in reversed(values) if t <= at), values[0][1])
     for value in provenance.nodes.values():
         if served.dig(value, "name") == node:
             memory = served.dig(value, "memory")
@@ -86,11 +86,15 @@ def capacity(timeline: Timeline, provenance: Provenance, node: str) -> int | Non
 
 def series(timeline: Timeline, provenance: Provenance, node: str) -> list[tuple[MemorySample, int]]:
     """Return `(sample, available bytes)` of a node, the best source there is."""
-    size = capacity(timeline, provenance, node)
-    samples = timeline.node_cgroup.get(node, [])
-    if samples and size is not None:
-        return [(s, size - s.working_set) for s in samples]
-    return [(s, s.available) for s in timeline.node_stats.get(node, []) if s.available is not None]
+    found = []
+    for sample in timeline.node_cgroup.get(node) or timeline.node_cgroup.get("", []):
+        size = capacity(timeline, provenance, node, at=sample.t)
+        if size is not None:
+            found.append((sample, size - sample.working_set))
+    if found:
+        return found
+    stats = timeline.node_stats.get(node) or timeline.node_stats.get("", [])
+    return [(s, s.available) for s in stats if s.available is not None]
 
 
 def crossing(

@@ -76,7 +76,8 @@ class OomReader:
     def add(self, number: int, record: Kernel) -> None:
         """Take one kernel record."""
         self.watched = True
-        if record.lines:
+        parsed = record.pid is not None or record.scope or record.oomMemcg or record.taskMemcg
+        if not parsed:
             for line in record.lines:
                 self._raw(number, record, line)
             return

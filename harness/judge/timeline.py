@@ -60,15 +60,17 @@ class MemorySample(Mark):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health(Mark):
-    """A note of the harness about its own lateness or loss: it spoilt `[begin, t]` by `seconds`."""
+    """A note of the harness about its own lateness or loss: it spoilt `[begin, until]` by `seconds`."""
 
     what: str
     text: str
     seconds: float
     begin: float
+    until: float
+    """A step of the wall clock spoils everything after it: objects' own times no longer compare with ours."""
 
 
-HEALTH = frozenset({"loop-lag", "late-pass", "lost-sample", "gap", "throttled"})
+HEALTH = frozenset({"loop-lag", "late-pass", "lost-sample", "gap", "throttled", "clock-step"})
 
 
 class Timeline:
@@ -170,7 +172,7 @@ class Timeline:
             self.unreadable.append(number)
         if note.what in HEALTH:
             value = note.data.get("seconds", 0.0)
-            seconds = float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+            seconds = abs(float(value)) if isinstance(value, int | float) and math.isfinite(value) else 0.0
             self.health.append(
                 Health(
                     t=note.t,
@@ -179,6 +181,7 @@ class Timeline:
                     text=note.text,
                     seconds=seconds,
                     begin=note.t - seconds,
+                    until=math.inf if note.what == "clock-step" else note.t,
                 )
             )
 
@@ -331,19 +334,18 @@ class Timeline:
 
     def _cgroup(self, number: int, record: Sample) -> None:
         data = record.data
-        usage = data.get("usage")
-        if not isinstance(usage, int | float):
+        usage = _count(data.get("usage"))
+        if usage is None:
             return
-        inactive = data.get("inactiveFile", data.get("inactive_file", 0)) or 0
-        working = data.get("workingSet", max(0, usage - inactive))
-        rss = data.get("rss")
+        inactive = _count(data.get("inactiveFile", data.get("inactive_file"))) or 0
+        working = _count(data.get("workingSet"))
         sample = MemorySample(
             t=record.t,
             line=number,
             when=Interval(record.t, record.t),
-            usage=int(usage),
-            working_set=int(working),
-            rss=int(rss) if isinstance(rss, int | float) else None,
+            usage=usage,
+            working_set=max(0, usage - inactive) if working is None else working,
+            rss=_count(data.get("rss")),
         )
         if record.subject == "/":
             self.node_cgroup.setdefault(record.node, []).append(sample)
@@ -363,10 +365,10 @@ class Timeline:
         memory = served.dig(record.data, "node", "memory")
         if not isinstance(memory, Mapping):
             return
-        available, working = memory.get("availableBytes"), memory.get("workingSetBytes")
+        available, working = _count(memory.get("availableBytes")), _count(memory.get("workingSetBytes"))
         when = self.own(served.maybe_instant(memory.get("time")), record.t)
         node = record.node or str(served.dig(record.data, "node", "nodeName") or "")
-        if not isinstance(available, int) or when is None:
+        if available is None or when is None:
             return
         samples = self.node_stats.setdefault(node, [])
         if samples and samples[-1].when.low == when.low:
@@ -376,13 +378,20 @@ class Timeline:
                 t=record.t,
                 line=number,
                 when=when,
-                usage=int(memory.get("usageBytes") or 0),
-                working_set=int(working) if isinstance(working, int) else 0,
+                usage=_count(memory.get("usageBytes")) or 0,
+                working_set=working or 0,
                 rss=None,
                 available=available,
                 source="stats/summary",
             )
         )
+
+
+def _count(value: object) -> int | None:
+    """Return a number of bytes, or None of what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value)
 
 
 def _pod_uid_of_subject(subject: str) -> str:

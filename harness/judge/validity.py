@@ -46,7 +46,7 @@ def spoilt(timeline: Timeline, verdict: Verdict) -> str:
 
 
 def _overlaps(health: Health, low: float, high: float) -> bool:
-    return health.begin <= high and health.t >= low
+    return health.begin <= high and health.until >= low
 
 
 def undecide(findings: Iterable[Finding], reason: str) -> list[Finding]:

@@ -126,6 +126,14 @@ def test_the_harness_own_lateness_spoils_what_it_overlaps(seconds: float, t: flo
     assert made.valid == (outcome == "holds")
 
 
+def test_a_step_of_the_wall_clock_spoils_all_that_comes_after_it() -> None:
+    world = World().at(2.0).note("clock-step", seconds=-3.0)
+    world.records += hard_eviction().records
+    wanted = Grace(of="victim", max=Seconds(3.0))
+    made = findings(world.at(40.0), "hog", checks=(require("grace", wanted),))
+    assert made.findings[0].outcome == "undecided"
+
+
 def test_lateness_does_not_spoil_what_has_no_measure() -> None:
     checks = (require("shutdown", Shutdown(of="victim", clean=False)),)
     assert findings(with_lag(5.0, 26.0), "hog", checks=checks).findings[0].outcome == "holds"

@@ -161,6 +161,16 @@ def test_raw_kernel_lines_are_put_together() -> None:
     assert (kill.scope, kill.pod_uid, kill.pid, kill.lines) == ("pod", UID, 31444, (2, 3))
 
 
+def test_a_parsed_report_stands_even_where_its_lines_are_kept_too() -> None:
+    reader = OomReader()
+    line = (
+        "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/density/x,task_memcg=/density/x/y,task=q,pid=7,uid=0"
+    )
+    reader.add(1, Kernel(t=Seconds(5.0), at="", scope="kubepods", vmi="d/hog", pid=7, lines=[line]))
+    (kill,) = reader.kills
+    assert (kill.scope, kill.vmi, kill.lines) == ("node", "d/hog", (1,))
+
+
 def test_a_global_oom_is_the_nodes() -> None:
     reader = OomReader()
     line = "3,2,1,-;Out of memory: Killed process 9 (qemu-system-x86) total-vm:1kB"

@@ -19,7 +19,10 @@ from harness.records import served
 from harness.spec.expectations import Grace, Phase, Shutdown
 
 LIVE_CONSOLE = 15.0
-"""A console is live where its guest spoke this short before its end: agents speak every 1 s (proto 1) or 5 s."""
+"""A console is live where its guest spoke this short before its end: older agents speak every 5 s."""
+
+LIVE_PROTO = 5.0
+"""The same of an agent of proto 1, which speaks every second."""
 
 CAUSED = 0.001
 """What a guest did because it was told proves it lived on, by at least the millisecond its clock can tell."""
@@ -179,7 +182,8 @@ def _clean(run: Run, ending: Ending) -> Seen:
     if phase == "Failed":
         return answer(False, "cut: VMI Failed, no farewell")
     last = ending.lines[-1] if ending.lines else None
-    live = last is not None and last.t >= ending.gone.high - LIVE_CONSOLE
+    limit = LIVE_PROTO if ending.last("hello", "stat", "held") is not None else LIVE_CONSOLE
+    live = last is not None and last.t >= ending.gone.high - limit
     if not live:
         why = "its console was silent or not recorded when it ended"
         return unobservable(f"{why}; VMI {phase or 'not seen'}", open_=waiting and phase not in FINAL)

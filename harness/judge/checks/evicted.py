@@ -57,6 +57,8 @@ def look_evicted(run: Run, wanted: Evicted) -> Seen:
     latency: Interval | None = None
     proof = {n for e in seen for n in e.proof}
     reasons: list[str] = []
+    if closed and parts[0] is Truth.FALSE:
+        reasons.append(_told(seen))
     if strangers:
         reasons.append(f"not an admissible victim: {', '.join(e.key for e in strangers)}")
     if seen and (wanted.within is not None or wanted.after is not None):
