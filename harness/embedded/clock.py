@@ -24,6 +24,11 @@ class Clock:
         """Return a clock that agrees with the machine's now. Needs a running loop."""
         return cls(Seconds(time.time() - asyncio.get_running_loop().time()))
 
+    @classmethod
+    def starting_at(cls, wall: Seconds) -> Clock:
+        """Return a clock that says `wall` now. Needs a running loop."""
+        return cls(Seconds(wall - asyncio.get_running_loop().time()))
+
     def now(self) -> Seconds:
         """Return the wall time now. Needs a running loop."""
         return self.wall(asyncio.get_running_loop().time())

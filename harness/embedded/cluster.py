@@ -31,7 +31,7 @@ from harness.embedded.machine.base import Machine, Node, OomKill
 from harness.embedded.notes import Notes, ignore
 from harness.embedded.running import Running
 from harness.rules.columns import column as find_column
-from harness.units import Bytes
+from harness.units import Bytes, Seconds
 
 KUBERNETES_VERSION = "v1.36.2+density.embedded"
 """Whose behaviour is played; the suffix says that it is played."""
@@ -43,7 +43,7 @@ class EmbeddedCluster:
 
     `column`: KubeVirt version whose behaviour is played. `configuration`: first `spec.configuration` of the KubeVirt
     CR. `cpus`: CPUs each node claims. `priorities`: PriorityClasses beside the built-in ones. `serve`: False leaves
-    the HTTPS server out (the store alone). Raises ColumnError.
+    the HTTPS server out (the store alone). `epoch`: wall time to begin at (default: the machine's). Raises ColumnError.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class EmbeddedCluster:
         cpus: int | None = None,
         priorities: Mapping[str, int] | None = None,
         serve: bool = True,
+        epoch: Seconds | None = None,
     ) -> None:
         self.machine = machine
         self.column = find_column(column).name
@@ -70,6 +71,7 @@ class EmbeddedCluster:
         self._cpus = cpus or os.cpu_count() or 1
         self._priorities = {**PRIORITIES, **(priorities or {})}
         self._serve = serve
+        self._epoch = epoch
         self._kubelets: dict[str, Kubelet] = {}
         self._tasks = asyncio.TaskGroup()
         self._running_tasks: dict[str, asyncio.Task[None]] = {}
@@ -77,7 +79,7 @@ class EmbeddedCluster:
     # -- life --------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self.clock = Clock.synchronised()
+        self.clock = Clock.synchronised() if self._epoch is None else Clock.starting_at(self._epoch)
         self.store = Store(clock=self.clock.moment, seed=self._seed)
         self.running = Running(self.store, self._kubelets)
         for name in _NAMESPACES:

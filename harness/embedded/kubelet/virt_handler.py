@@ -146,10 +146,11 @@ class VirtHandler:
         await asyncio.sleep(self._timing.after_kill + 0.03)
         pause = float(self._timing.ping_backoff)
         until = begun + self._timing.unresponsive
-        while loop.time() < until:
+        while loop.time() < until and not life.deletion_asked():
             gone = loop.time() > begun + self._timing.after_kill + self._timing.settle
             life.sync_failed(f"connect: {'no such file or directory' if gone else 'connection refused'}")
-            await asyncio.sleep(min(pause, until - loop.time()))
+            due = min(loop.time() + pause, until)
+            await life.asked_to_go(due)
             pause *= 2
         life.finish("Failed", CRASHED)
 
@@ -189,6 +190,10 @@ class _Life:
         except NotFound:
             return True
         return metadata["uid"] != self.uid or bool(metadata.get("deletionTimestamp"))
+
+    async def asked_to_go(self, due: float) -> bool:
+        """Wait for the VMI's deletion until a loop time."""
+        return await self.worker.changed.until(self.deletion_asked, deadline=lambda: due)
 
     def started(self) -> None:
         """QEMU runs."""

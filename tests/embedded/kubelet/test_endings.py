@@ -212,3 +212,39 @@ def test_a_pod_that_no_longer_fits_is_refused() -> None:
             assert all(c["type"] != "DisruptionTarget" for c in refused["conditions"])
 
     run(main)
+
+
+def test_a_pod_without_virt_launcher_is_refused() -> None:
+    async def main() -> None:
+        async with scene() as s:
+            await s.cluster.add_node("n", mi(1024), HARD)
+            pod = {
+                "metadata": {"name": "web", "namespace": "default"},
+                "spec": {"containers": [{"name": "web", "image": "web"}]},
+                "status": {"phase": "Pending", "qosClass": "BestEffort"},
+            }
+            s.store.create(PODS, pod)
+            await asyncio.sleep(1)
+            status = s.store.get(PODS, "default", "web")["status"]
+            assert (status["phase"], status["reason"]) == ("Failed", "NotSupported")
+            assert "virt-launcher pods only" in status["message"]
+
+    run(main)
+
+
+def test_deleting_a_deaf_evicted_vmi_ends_the_wait_for_its_launcher() -> None:
+    async def main() -> None:
+        async with scene() as s:
+            await running(s, annotations={"density.dev/deaf": "1"})
+            s.guest("vm").resident = mi(4050)
+            await asyncio.sleep(13)
+            assert s.pod("vm")["status"]["reason"] == "Evicted"
+            assert s.vmi("vm")["status"]["phase"] == "Running"
+            s.store.delete(VMIS, "default", "vm")
+            await asyncio.sleep(0.1)
+            assert not s.store.list(VMIS)[0]
+            before = len(s.events())
+            await asyncio.sleep(60)
+            assert [e["reason"] for e in s.events()[before:] if e["reason"] == "SyncFailed"] == []
+
+    run(main)

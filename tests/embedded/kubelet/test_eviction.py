@@ -165,9 +165,56 @@ def test_who_exceeds_its_request_goes_first_whatever_its_class() -> None:
             # A daemon outside the pods grows: the full Guaranteed VM goes before the half-empty Burstable one.
             s.machine.nodes["n"].daemons = mi(1100)
             await when(s, "Evicted")
+            (event,) = [e for e in s.events() if e["reason"] == "Evicted"]
+            # Nobody exceeds its request: the message names no container (seen, daemon-evicts-guaranteed).
+            assert event["message"] == (
+                "The node was low on resource: memory. Threshold quantity: 2Gi, available: 1996Mi. "
+            )
+            assert event["metadata"]["annotations"] == {"starved_resource": "memory"}
             return victims(s)
 
     assert run(main) == ["sure"]
+
+
+def test_reservations_are_as_on_the_recorded_node() -> None:
+    async def main() -> None:
+        async with scene() as s:
+            kubelet = {
+                "systemReserved": {"memory": "500Mi"},
+                "kubeReserved": {"memory": "100Mi"},
+                "evictionHard": {"memory.available": "200Mi"},
+            }
+            await s.cluster.add_node("n", mi(2048), kubelet)
+            status = s.store.get(NODES, "", "n")["status"]
+            assert (status["capacity"]["memory"], status["allocatable"]["memory"]) == ("2Gi", "1248Mi")
+            assert s.machine.nodes["n"].kubepods_limit == 1518338048
+            pods = s.cluster.running.stats_summary("n")["node"]["systemContainers"][0]
+            assert (pods["name"], pods["memory"]["availableBytes"]) == ("pods", 1518338048)
+            await s.cluster.configure("n", {"enforceNodeAllocatable": []})
+            await asyncio.sleep(1)
+            assert s.machine.nodes["n"].kubepods_limit == mi(2048)
+            assert s.store.get(NODES, "", "n")["status"]["allocatable"]["memory"] == "1948Mi"
+
+    run(main)
+
+
+def test_the_copy_of_a_hard_threshold_guards_what_pods_may_use_together() -> None:
+    async def main() -> str:
+        async with scene() as s:
+            kubelet = {"systemReserved": {"memory": "1Gi"}, "evictionHard": {"memory.available": "200Mi"}}
+            await s.cluster.add_node("n", mi(2048), kubelet)
+            s.create(manifest("hog", guest="1Gi"))
+            await asyncio.sleep(2)
+            s.guest("hog").resident = mi(
+                900
+            )  # 1148Mi of the node are free, but only 124Mi of the pods' share
+            await when(s, "Evicted")
+            (event,) = [e for e in s.events() if e["reason"] == "Evicted"]
+            return str(event["message"])
+
+    assert run(main).startswith(
+        "The node was low on resource: memory. Threshold quantity: 200Mi, available: 124Mi. "
+    )
 
 
 def test_the_lower_priority_goes_before_the_larger_excess() -> None:
@@ -321,3 +368,57 @@ def test_a_pass_that_comes_late_is_told() -> None:
     told = run(main)
     assert ("late-pass", "eviction pass") in [(what, data["pass"]) for what, data in told]
     assert all(data["late"] > 0.25 for _, data in told)
+
+
+def test_a_critical_pod_is_never_evicted() -> None:
+    async def main() -> list[str]:
+        async with scene() as s:
+            await s.cluster.add_node("n", mi(2048), HARD)
+            s.create(manifest("critical", spec={"priorityClassName": "system-node-critical"}))
+            s.create(manifest("meek", request="256Mi"))
+            await asyncio.sleep(2)
+            s.guest("critical").resident = mi(1900)
+            s.guest("meek").resident = mi(10)
+            await asyncio.sleep(60)
+            assert s.vmi("critical")["status"]["phase"] == "Running"
+            # Guaranteed and node-critical pods alike: -997 (qos/policy.go).
+            assert s.guest("critical").oom_score_adj == -997
+            return victims(s)
+
+    assert run(main) == ["meek"]
+
+
+def test_the_next_victim_goes_while_the_signal_stays_crossed() -> None:
+    async def main() -> list[str]:
+        async with scene() as s:
+            await s.cluster.add_node("n", mi(2048), HARD)
+            for name, request in (("one", "64Mi"), ("two", "128Mi"), ("three", "1Gi")):
+                s.create(manifest(name, guest="1Gi", request=request))
+            await asyncio.sleep(2)
+            for name in ("one", "two", "three"):
+                s.guest(name).resident = mi(300)
+            await asyncio.sleep(40)
+            s.machine.nodes["n"].daemons = mi(1400)
+            await asyncio.sleep(30)
+            return victims(s)
+
+    # Two exceed their requests, the larger excess first; then 300Mi + 1400Mi leave 348Mi.
+    assert run(main) == ["one", "two"]
+
+
+def test_minimum_reclaim_goes_on_until_it_is_met() -> None:
+    async def main(reclaim: str) -> list[str]:
+        async with scene() as s:
+            kubelet = HARD | {"evictionMinimumReclaim": {"memory.available": reclaim}}
+            await s.cluster.add_node("n", mi(2048), kubelet)
+            for name in ("one", "two"):
+                s.create(manifest(name, guest="1Gi"))
+            await asyncio.sleep(2)
+            s.guest("one").resident, s.guest("two").resident = mi(500), mi(300)
+            await asyncio.sleep(40)
+            s.machine.nodes["n"].daemons = mi(1100)  # 148Mi left; 648Mi without `one`
+            await asyncio.sleep(30)
+            return victims(s)
+
+    assert run(lambda: main("0")) == ["one"]
+    assert run(lambda: main("500Mi")) == ["one", "two"]

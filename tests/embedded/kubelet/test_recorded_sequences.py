@@ -148,6 +148,31 @@ def test_soft_eviction_of_a_listening_guest_succeeds_without_a_reason() -> None:
     assert ours.pod_events == theirs.pod_events
 
 
+def test_soft_eviction_without_a_cap_cuts_a_deaf_guest_like_a_hard_one() -> None:
+    recording = "kind-1.36-kubevirt-soft-eviction-default-cap"
+    theirs = settled(tell(watched(recording, since=45, until=62), "hog-1", node="real-worker"))
+    kubelet = {
+        "evictionHard": {"memory.available": "100Mi"},
+        "evictionSoft": {"memory.available": "400Mi"},
+        "evictionSoftGracePeriod": {"memory.available": "10s"},
+        "evictionPressureTransitionPeriod": "20s",
+    }
+
+    async def main() -> Story:
+        async with scene() as s:
+            await evicted(s, like_a_hog("hog-1"), kubelet=kubelet, deaf=True, seconds=15)
+            assert s.reasons("hog-1")[-1] != "Evicted"
+            s.changes.clear()
+            await asyncio.sleep(30)
+            return settled(tell(s.changes, "hog-1", node=NODE))
+
+    ours = run(main)
+    assert ours.vmi == theirs.vmi
+    assert ours.pod == theirs.pod
+    assert ours.vmi_events == theirs.vmi_events
+    assert ours.pod_events == theirs.pod_events
+
+
 def test_container_oom_on_cgroup_v1_kills_qemu_alone() -> None:
     recording = "kind-1.36-kubevirt-container-oom"
     theirs = tell(watched(recording, since=0.8), "oom-1", node="real-worker")
