@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -32,6 +33,7 @@ Operation = Callable[[Entry], str | None]
 
 NAME = "kubevirt-density"
 SCHEMA = 1
+_LOG = logging.getLogger(__name__)
 _KILL_DEADLINE = 5.0
 _NEWBORN = 60.0
 
@@ -166,7 +168,9 @@ class UndoFile:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.close()
+        for done in self.close():
+            if done.failed:
+                _LOG.error("not undone: %s; `density clean` tries again", done)
 
 
 def undo_all(entries: Sequence[Entry], *, same_boot: bool) -> tuple[Done, ...]:

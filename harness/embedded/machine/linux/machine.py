@@ -62,6 +62,7 @@ class LinuxMachine:
         self._tasks = asyncio.TaskGroup()
         self._nodes: dict[str, LinuxNode] = {}
         self._guests: dict[int, tuple[LinuxGuest, LinuxPod]] = {}
+        self._pids: set[int] = set()
         self._follower = kmsg.Follower(self._reported, kmsg_path)
         self._kmsg_why = ""
         self._kvm_why = ""
@@ -205,6 +206,7 @@ class LinuxMachine:
 
     def _own(self, one: LinuxGuest, pod: LinuxPod) -> None:
         self._guests[one.pid] = (one, pod)
+        self._pids.add(one.pid)
         self._tasks.create_task(self._supervise(one), name=f"guest {one.name}")
 
     async def _supervise(self, one: LinuxGuest) -> None:
@@ -231,8 +233,11 @@ class LinuxMachine:
 
     def _reported_kill(self, one: LinuxGuest, pod: LinuxPod) -> OomKill | None:
         for kill in reversed(self._kills):
+            if kill.pid == one.pid:
+                return kill
             # in a pid namespace the kernel's pids are not ours: then the container tells
-            if kill.pid == one.pid or (kill.pod_uid, kill.container) == (pod.uid, one.container):
+            same_place = (kill.pod_uid, kill.container) == (pod.uid, one.container)
+            if same_place and kill.pid not in self._pids:
                 return kill
         return None
 
