@@ -248,3 +248,33 @@ def test_deleting_a_deaf_evicted_vmi_ends_the_wait_for_its_launcher() -> None:
             assert [e["reason"] for e in s.events()[before:] if e["reason"] == "SyncFailed"] == []
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    ("column", "names"),
+    [
+        ("v1.7", ["guest-console-log", "container-disk-binary", "volumedisk-init", "compute", "volumedisk"]),
+        ("main", ["guest-console-log", "volumedisk", "compute"]),
+    ],
+)
+def test_container_disks_live_and_end_with_the_pod(column: str, names: list[str]) -> None:
+    async def main() -> None:
+        async with scene(column=column) as s:
+            disk = {"name": "disk", "containerDisk": {"image": "disk:1"}}
+            vmi = manifest("vm", spec={"volumes": [disk]})
+            vmi["spec"]["domain"]["devices"]["disks"] = [{"name": "disk", "disk": {"bus": "virtio"}}]
+            await s.cluster.add_node("n", mi(4096), HARD)
+            s.create(vmi)
+            await s.until_phase("vm", "Running")
+            status = s.pod("vm")["status"]
+            statuses = [*status["initContainerStatuses"], *status["containerStatuses"]]
+            assert [c["name"] for c in statuses] == names
+            assert all(c["ready"] for c in statuses)
+            s.guest("vm").power_off()
+            await asyncio.sleep(10)
+            status = s.pod("vm")["status"]
+            assert status["phase"] == "Succeeded"
+            statuses = [*status["initContainerStatuses"], *status["containerStatuses"]]
+            assert {c["state"]["terminated"]["exitCode"] for c in statuses} == {0}
+
+    run(main)
