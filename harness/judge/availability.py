@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.judge.interval import Interval
-from harness.judge.timeline import MemorySample, Timeline
+from harness.judge.samples import MemorySample
+from harness.judge.timeline import Timeline
 from harness.records import served
 from harness.records.model import Provenance
 from harness.spec.model import Scenario

@@ -15,7 +15,8 @@ from harness.judge.cast import Cast, Incarnation
 from harness.judge.evictions import Eviction
 from harness.judge.interval import Interval
 from harness.judge.kmsg import OomKill
-from harness.judge.timeline import MemorySample, Said, Timeline
+from harness.judge.samples import MemorySample
+from harness.judge.timeline import Said, Timeline
 
 DELIVERY = 0.1
 """Seconds a console line or a sample may take to reach the recorder on a healthy run; more is in its health notes."""

@@ -11,33 +11,13 @@ from harness.judge.errors import BadLiteral
 from harness.judge.interval import Truth, rounded
 from harness.judge.model import Finding, Outcome
 from harness.judge.seen import Run, Seen
+from harness.judge.wording import describe
 from harness.records.errors import RecordsError
 from harness.spec.expectations import KINDS, Check, Expectation
 from harness.spec.model import Claim, Today
 
 _BINDING = ("of", "fleets")
 _MALFORMED = (RecordsError, AttributeError, KeyError, IndexError, TypeError, ValueError, ArithmeticError)
-
-
-def describe(kind: str, expectation: Expectation) -> str:
-    """Return one line of the literals, the same everywhere: `grace: of victim, max 0.0`."""
-    parts = []
-    for field in fields(expectation):
-        value = getattr(expectation, field.name)
-        if value is None or value in ((), {}):
-            continue
-        parts.append(f"{field.name.replace('_', ' ')} {_plain(value)}")
-    return f"{kind}: {', '.join(parts)}"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return "/".join(_plain(v) for v in value)
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k}: {_plain(v)}" for k, v in sorted(value.items())) + "}"
-    return "not set" if value is None else str(value)
 
 
 def bind(today: Today, check: Check) -> Expectation:
@@ -81,7 +61,7 @@ class Verdict:
 
 def verdict(run: Run, check: Check, claims: Mapping[str, Claim]) -> Verdict:
     """Judge one check of a run."""
-    expected = describe(check.kind, check.expectation)
+    expected = describe(check.expectation)
     try:
         seen = look(run, check.expectation)
         outcome, surprise, reason, text = _outcome(run, check, claims, seen)

@@ -14,7 +14,8 @@ from typing import Any
 
 from harness.judge.console import Line, parse
 from harness.judge.interval import Interval
-from harness.judge.kmsg import OomReader, pod_uid
+from harness.judge.kmsg import OomReader
+from harness.judge.samples import MemorySample, cgroup_sample, limit, stats_sample, subject_pod
 from harness.judge.tracks import (
     Disruption,
     Happening,
@@ -34,7 +35,6 @@ EVENTS = frozenset(
     {"Evicted", "Killing", "ShuttingDown", "Stopped", "SystemOOM", "EvictionThresholdMet", "Preempting"}
 )
 REJECTED = "Pod was rejected"
-_NO_LIMIT = 1 << 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +43,6 @@ class Said(Mark):
 
     text: str
     parsed: Line
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemorySample(Mark):
-    """Memory of a cgroup: bytes. `when` is the time it speaks of."""
-
-    when: Interval
-    usage: int
-    working_set: int
-    rss: int | None
-    available: int | None = None
-    """Only where the source says so itself (stats/summary)."""
-    source: str = "cgroup"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,69 +320,26 @@ class Timeline:
             self._cgroup(number, record)
 
     def _cgroup(self, number: int, record: Sample) -> None:
-        data = record.data
-        usage = _count(data.get("usage"))
-        if usage is None:
+        sample = cgroup_sample(number, record)
+        if sample is None:
             return
-        inactive = _count(data.get("inactiveFile", data.get("inactive_file"))) or 0
-        working = _count(data.get("workingSet"))
-        sample = MemorySample(
-            t=record.t,
-            line=number,
-            when=Interval(record.t, record.t),
-            usage=usage,
-            working_set=max(0, usage - inactive) if working is None else working,
-            rss=_count(data.get("rss")),
-        )
         if record.subject == "/":
             self.node_cgroup.setdefault(record.node, []).append(sample)
-            limit = data.get("limit")
-            if (
-                isinstance(limit, int | float)
-                and 0 < limit < _NO_LIMIT
-                and record.node not in self.node_memory
-            ):
-                self.node_memory.setdefault(record.node, []).append((record.t, int(limit)))
+            size = limit(record)
+            if size is not None and record.node not in self.node_memory:
+                self.node_memory.setdefault(record.node, []).append((record.t, size))
             return
-        uid = _pod_uid_of_subject(record.subject)
+        uid = subject_pod(record.subject)
         if uid:
             self.pod_cgroup.setdefault(uid, []).append(sample)
 
     def _stats(self, number: int, record: Sample) -> None:
         memory = served.dig(record.data, "node", "memory")
-        if not isinstance(memory, Mapping):
+        when = self.own(served.maybe_instant(served.dig(memory, "time")), record.t)
+        if when is None:
             return
-        available, working = _count(memory.get("availableBytes")), _count(memory.get("workingSetBytes"))
-        when = self.own(served.maybe_instant(memory.get("time")), record.t)
+        sample = stats_sample(number, record, when)
         node = record.node or str(served.dig(record.data, "node", "nodeName") or "")
-        if available is None or when is None:
-            return
         samples = self.node_stats.setdefault(node, [])
-        if samples and samples[-1].when.low == when.low:
-            return
-        samples.append(
-            MemorySample(
-                t=record.t,
-                line=number,
-                when=when,
-                usage=_count(memory.get("usageBytes")) or 0,
-                working_set=working or 0,
-                rss=None,
-                available=available,
-                source="stats/summary",
-            )
-        )
-
-
-def _count(value: object) -> int | None:
-    """Return a number of bytes, or None of what is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return int(value)
-
-
-def _pod_uid_of_subject(subject: str) -> str:
-    """Return the pod UID of a cgroup sample's subject: `pod/<uid>` or a cgroup path."""
-    if subject.startswith("pod/"):
-        return subject.removeprefix("pod/")
-    return pod_uid(subject.rstrip("/").rpartition("/")[2])
+        if sample is not None and not (samples and samples[-1].when.low == when.low):
+            samples.append(sample)

@@ -6,13 +6,23 @@ from typing import Any
 
 import pytest
 
-from harness.judge.findings import describe
 from harness.judge.judge import from_bytes, open_checks, to_bytes
 from harness.judge.model import Finding, Findings
 from harness.judge.status import Vote, by_claim, status
-from harness.spec.expectations import Evicted, Grace, Phase, Shutdown, Survives
+from harness.judge.wording import describe
+from harness.spec.expectations import (
+    Evicted,
+    Grace,
+    GuestMemory,
+    Oom,
+    Phase,
+    Qos,
+    Request,
+    Shutdown,
+    Survives,
+)
 from harness.spec.model import Today
-from harness.units import Seconds
+from harness.units import Bytes, Seconds
 from tests.judge.test_expectations import EVICT_HOG, hard_eviction, listening
 from tests.judge.world import PROVENANCE, World, claim, findings, promise, require, scenario
 
@@ -78,10 +88,41 @@ def test_a_promise_that_straddles_is_undecided_whatever_is_known() -> None:
     assert judged(today, expectation=Grace(of="victim", max=Seconds(2.0))).outcome == "undecided"
 
 
-def test_expected_is_one_line_of_the_literals() -> None:
-    assert describe("evicted", EVICT_HOG) == (
-        "evicted: fleets hog, min count 1, max count 1, within 15.0, since threshold-crossed"
-    )
+@pytest.mark.parametrize(
+    ("expectation", "line"),
+    [
+        (EVICT_HOG, "evicted from hog: 1, within 15 s of threshold-crossed"),
+        (Evicted(fleets=(), min_count=0, max_count=0), "evicted from all: none"),
+        (
+            Evicted(fleets=("a", "b"), min_count=1, max_count=2, after=Seconds(5.0), order=("a", "b")),
+            "evicted from a, b: 1 … 2, after 5 s of threshold-crossed, in the order a, b",
+        ),
+        (NO_GRACE, "grace of victim, at most 0 s"),
+        (Grace(of="a", min=Seconds(1.5), max=Seconds(3.0)), "grace of a, at least 1.5 s, at most 3 s"),
+        (Shutdown(of="victim", clean=False), "shutdown of victim: cut"),
+        (Survives(of="a"), "survives: a"),
+        (
+            Oom(fleets=("a",), scope="node", min_count=1, max_count=1, before_eviction=True),
+            "oom of a: 1, scope node, before any eviction",
+        ),
+        (
+            Phase(of="a", vmi=("Running", "Failed"), pod=("Failed",)),
+            "phase of a: VMI Running or Failed, pod Failed",
+        ),
+        (Qos(of="a", pod="Burstable", vmi="Burstable"), "qos of a: pod Burstable, VMI Burstable"),
+        (GuestMemory(of="a", min=Bytes(1), max=Bytes(2)), "guest-memory of a: 1 … 2 bytes"),
+        (
+            Request(
+                of="a",
+                requests={"compute": {"v1.6": Bytes(1), "main": Bytes(2)}},
+                limits={"compute": {"*": None}},
+            ),
+            "request of a: compute requests {main: 2, v1.6: 1}, compute limits not set",
+        ),
+    ],
+)
+def test_expected_is_one_line_of_the_literals(expectation: Any, line: str) -> None:
+    assert describe(expectation) == line
 
 
 def control(outcome: Any = "holds", *, complete: bool = True) -> Findings:

@@ -43,7 +43,7 @@ def broken(rng: random.Random, value: Any) -> Any:
     return rng.choice(JUNK)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_no_object_upsets_the_judge(seed: int) -> None:
     rng = random.Random(seed)
     name = sorted(FILES)[seed % len(FILES)]
