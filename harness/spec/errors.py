@@ -18,7 +18,12 @@ class SpecError(Exception):
         self.message = message
         self.suggestion = suggestion
         hint = "" if suggestion is None else f" (did you mean '{suggestion}'?)"
-        super().__init__(f"{file}:{line}:{column}: {message}{hint}")
+        super().__init__(_printable(f"{file}:{line}:{column}: {message}{hint}"))
+
+
+def _printable(text: str) -> str:
+    """One line, and nothing in it that a terminal would obey: what people wrote is quoted in errors."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from harness.spec import fragments, read
+from harness.spec import read
+from harness.spec.manifests import check_manifest, check_path
 from harness.spec.model import FleetSpec
 from harness.spec.nodes import Fields, Mark, Node, Scalar, kind_of, parse, plain
 from harness.spec.paths import assign
@@ -79,11 +80,13 @@ def _manifest(reader: Reader, open_file: OpenFile) -> Mapping[str, Any]:
     if isinstance(node, Scalar):
         path = read.text(node)
         node = parse(open_file(path, node.mark), path)
-    fields = fragments.manifest(node)
+    fields = check_manifest(node)
     if (changes := reader.get("set")) is not None:
         if not isinstance(changes, Fields):
             raise changes.mark.error(f"set must be a mapping of paths to values, not {kind_of(changes)}")
+        kind = read.text(fields.fields["kind"])
         for path, value in changes.fields.items():
+            check_path(path, changes.marks[path], kind=kind)
             assign(fields, path, value, changes.marks[path])
-        fragments.manifest(fields)
+        check_manifest(fields)
     return dict(plain(fields))

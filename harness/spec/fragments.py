@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from harness.spec import read
 from harness.spec.errors import closest
-from harness.spec.nodes import Fields, Items, Node, Scalar, kind_of, plain
+from harness.spec.nodes import Fields, Node, Scalar, kind_of, plain
 from harness.spec.paths import DOTTED_KEYS
 
 KUBELET_FIELDS: Final = tuple(
@@ -170,21 +170,3 @@ def _soft_needs_grace(fields: Fields) -> None:
         if signal not in given:
             # eviction/helpers.go: "grace period must be specified for the soft eviction threshold".
             raise soft.marks[signal].error(f"evictionSoft {signal} needs an evictionSoftGracePeriod")
-
-
-def manifest(node: Node) -> Fields:
-    """Check that a manifest is a VMI or VM; unknown fields inside it are the API server's business."""
-    if isinstance(node, Items):
-        raise node.mark.error("a manifest is one object, not a list")
-    fields = _mapping(node, "a manifest")
-    kinds = ("VirtualMachineInstance", "VirtualMachine")
-    reader = read.Reader(fields, "a manifest", tuple(fields.fields))
-    kind = reader.need("kind")
-    read.choice(kind, kinds, "kind")
-    version = read.text(reader.need("apiVersion"))
-    if not version.startswith("kubevirt.io/"):
-        raise reader.need("apiVersion").mark.error(
-            f"apiVersion '{version}' is not KubeVirt's", suggestion="kubevirt.io/v1"
-        )
-    _mapping(reader.need("spec"), "spec")
-    return fields

@@ -7,6 +7,7 @@ The order of errors is the order of the file within each section; sections are r
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,8 @@ CAPABILITIES: Final = ("cgroup-write", "cgroup-v2", "kvm", "ksm", "swap", "oom-a
 """Names `density doctor` prints."""
 DEFAULT_CONTROL: Final[Mapping[str, Any]] = {"promises": [], "requires": [{"survives": {"fleet": "all"}}]}
 """A control that does not say otherwise must leave every guest alive."""
+_UNESCAPED: Final = re.compile(r"(?<!\\)=")
+"""An equals sign in a path, before which `path=value` would be split."""
 
 
 def load_scenario(
@@ -111,7 +114,10 @@ def control_of(scenario: Scenario) -> Scenario | None:
     if scenario.control is None:
         return None
     changes = {**DEFAULT_CONTROL, **scenario.control, "control": None}
-    extra = tuple(f"{path}={json.dumps(value, ensure_ascii=False)}" for path, value in changes.items())
+    extra = tuple(
+        _UNESCAPED.sub(r"\\=", path) + "=" + json.dumps(value, ensure_ascii=False)
+        for path, value in changes.items()
+    )
     return load_from_source(replace(scenario.source, overrides=(*scenario.source.overrides, *extra)))
 
 

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.spec.errors import SpecError
 from harness.spec.expectations import (
@@ -26,7 +28,7 @@ from harness.spec.loader import (
     source_for_run,
     source_from_run,
 )
-from harness.spec.model import Amount, UntilAvailable, When
+from harness.spec.model import Amount, Source, UntilAvailable, When
 
 MANIFEST = """\
 apiVersion: kubevirt.io/v1
@@ -296,3 +298,42 @@ def test_anchors_and_merge_keys_are_plain_yaml(tmp_path: Path) -> None:
     assert [(node.name, node.memory) for node in scenario.nodes] == [("a", 1073741824), ("b", 1073741824)]
     # What one fleet sets does not reach the other through the alias.
     assert [fleet.manifest["spec"] for fleet in scenario.fleet] == [{"a": 2}, {"a": 1}]
+
+
+def test_a_control_path_may_hold_an_equals_sign(path: Path) -> None:
+    override = r"control={'fleet.calm.set.metadata.labels.a=b': c}"
+    control = control_of(load_scenario(path, overrides=(override,)))
+    assert control is not None
+    assert control.fleet[1].manifest["metadata"] == {"labels": {"a=b": "c"}}
+
+
+PIECES = st.sampled_from(
+    ["{", "}", "[", "]", ": ", ", ", "- ", "&a ", "*a", "'", '"', "#", "\n", "  ", "null", "true", "1", "-1", "9" * 50, "%",
+     "..", "<<: ", "? ", "---\n", "\t", "\\", "é", "\x00", "nan", ".inf", "!!set ", "!!binary aGk=", "@", "5%", "1Mi/s", "all"]
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(TEXT)), st.integers(0, 6), PIECES), min_size=1, max_size=4))
+def test_whatever_is_written_is_loaded_or_explained_in_one_line(edits: list[tuple[int, int, str]]) -> None:
+    text = TEXT
+    for at, cut, piece in edits:
+        text = text[:at] + piece + text[at + cut :]
+    try:
+        scenario = load_from_source(Source(path="s.yaml", text=text, files={"m.yaml": MANIFEST}))
+    except SpecError as error:
+        said = str(error)
+        assert said.isprintable()
+    else:
+        assert load_from_source(scenario.source) == scenario
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=12), PIECES, st.sampled_from(["nodes.a.", "fleet.", "workload.two.", "control.", ""]))
+def test_whatever_is_set_is_applied_or_explained_in_one_line(path: str, value: str, prefix: str) -> None:
+    override = f"{prefix}{path}={value}"
+    try:
+        load_from_source(Source(path="s.yaml", text=TEXT, files={"m.yaml": MANIFEST}, overrides=(override,)))
+    except SpecError as error:
+        said = str(error)
+        assert said.isprintable()

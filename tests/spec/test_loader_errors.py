@@ -205,6 +205,10 @@ CHANGED = [
     ("set: {spec.domain.memory.guest: 512Mi}", "set: {spec..x: 1}", "s.yaml:10:47: 'spec..x' is not a path"),
     ("set: {spec.domain.memory.guest: 512Mi}", "set: [1]", "s.yaml:10:46: set must be a mapping of paths to values, not a list"),
     ("manifest: agent.yaml}", "match: {names: [a]}, count: 2}", "s.yaml:11:40: 'count' has no meaning beside 'match': nothing is created"),
+    ("set: {spec.domain.memory.guest: 512Mi}", "set: {spec.domain.memory.guest: 512Mb}", "s.yaml:10:73: '512Mb' is not a quantity (did you mean '512Mi'?)"),
+    ("set: {spec.domain.memory.guest: 512Mi}", "set: {spec.domain.memory.gest: 512Mi}", "s.yaml:10:47: unknown field 'gest' in 'spec.domain.memory.gest' (did you mean 'guest'?)"),
+    ("set: {spec.domain.memory.guest: 512Mi}", "set: {spec.domian.memory.guest: 512Mi}", "s.yaml:10:47: unknown field 'domian' in 'spec.domian.memory.guest' (did you mean 'domain'?)"),
+    ("manifest: agent.yaml}", "manifest: [agent.yaml]}", "s.yaml:11:29: a manifest is one VMI or VM, not a list"),
     # fragments
     ("evictionHard: {", "evictionHrad: {", "s.yaml:8:15: unknown field 'evictionHrad' in KubeletConfiguration (did you mean 'evictionHard'?)"),
     ("memory.available: 200Mi", "memory.avialable: 200Mi", "s.yaml:8:30: unsupported eviction signal 'memory.avialable' in evictionHard (did you mean 'memory.available'?)"),
