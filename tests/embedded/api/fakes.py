@@ -15,8 +15,8 @@ from harness.embedded.api.resources import Resource
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Return once something that tells nobody has come to be; fail after 5 s."""
-    async with asyncio.timeout(5):
+    """Return once something that tells nobody has come to be; fail after 15 s."""
+    async with asyncio.timeout(15):
         while not condition():  # noqa: ASYNC110 - the things looked at set no event
             await asyncio.sleep(0.005)
 

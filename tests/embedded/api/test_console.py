@@ -88,7 +88,7 @@ async def test_stopping_closes_consoles_within_a_second(
         await server.stop()
         took = loop.time() - began
         assert (await closing).type is aiohttp.WSMsgType.CLOSE
-    assert took < 1.0
+    assert took < 2.0  # one second, and one for a busy machine; waiting for a client would take thirty
 
 
 @pytest.mark.parametrize(

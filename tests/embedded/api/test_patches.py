@@ -81,6 +81,12 @@ def test_merging_changes_neither_side_and_twice_is_once(old: dict[str, Any], pat
             id="order, with one that only the server knows",
         ),
         pytest.param(
+            {"volumes": [{"name": "server"}, {"name": "a"}]},
+            {"$setElementOrder/volumes": [{"name": "b"}, {"name": "a"}], "volumes": [{"name": "b"}]},
+            {"volumes": [{"name": "server"}, {"name": "b"}, {"name": "a"}]},
+            id="order, with one in front that only the server knows",
+        ),
+        pytest.param(
             {"taints": [{"key": "a"}]},
             {"taints": [{"key": "b"}]},
             {"taints": [{"key": "b"}]},

@@ -383,3 +383,22 @@ def test_what_is_stored_is_json(store: Store) -> None:
 
     assert made["spec"] == {"x": [1, 2], "y": {"z": None}}
     assert type(made["spec"]["x"]) is list
+
+
+def test_a_marked_pod_stays_while_its_kubelet_reports(store: Store, pod: Make) -> None:
+    store.create(PODS, pod("a", node="n"))
+    store.delete(PODS, "default", "a")
+    store.mutate(PODS, "default", "a", lambda o: o.update(status={"phase": "Failed"}))
+
+    assert store.get(PODS, "default", "a")["status"] == {"phase": "Failed"}
+
+
+def test_a_mutation_to_what_is_no_json_changes_nothing(store: Store, pod: Make) -> None:
+    first = store.create(PODS, pod("a"))
+    before = store.resource_version
+    with pytest.raises(TypeError):
+        store.mutate(PODS, "default", "a", lambda o: o["spec"].update(x={1}))
+
+    assert store.get(PODS, "default", "a") is first
+    assert store.resource_version == before
+    assert store.since(PODS, before) == []
