@@ -73,9 +73,11 @@ class Ending:
 def attributed_kills(timeline: Timeline, cast: Cast) -> list[tuple[Incarnation | None, OomKill]]:
     """Return the kernel's kills inside the window with their victims, one per victim and moment."""
     kills: list[tuple[Incarnation | None, OomKill]] = []
-    raw = [k for k in timeline.oom.kills if timeline.window_start <= k.t <= timeline.end]
-    raw += _from_statuses(timeline)
-    for kill in sorted(raw, key=lambda k: (k.t, k.lines)):
+    reported = [k for k in timeline.oom.kills if timeline.window_start <= k.t <= timeline.end]
+    victims = {id(v) for v in (_victim(timeline, cast, k) for k in reported) if v is not None}
+    # A container ends once: its status repeats what the kernel reported, however long before.
+    told = [k for k in _from_statuses(timeline) if id(_victim(timeline, cast, k)) not in victims]
+    for kill in sorted([*reported, *told], key=lambda k: (k.t, k.lines)):
         victim = _victim(timeline, cast, kill)
         known = next(
             (

@@ -278,6 +278,15 @@ def test_reports_of_one_kill_from_two_sources_are_one_kill() -> None:
     assert finding(world, "hog", kind="oom", expectation=one).outcome == "holds"
 
 
+def test_a_status_that_follows_the_kernels_report_late_is_the_same_kill() -> None:
+    status = {"terminated": {"exitCode": 0, "reason": "OOMKilled"}}
+    world = World().vmi("hog").at(9).oom("hog", "container", pid=7)
+    world.at(29).pod("hog", phase="Succeeded", containerStatuses=[{"name": "compute", "state": status}])
+    one = Oom(fleets=("hog",), scope="container", min_count=1, max_count=1)
+    seen = finding(world, "hog", kind="oom", expectation=one)
+    assert (seen.outcome, seen.seen) == ("holds", "d/hog killed at t = 9.000 s, scope container")
+
+
 def test_the_guests_own_oom_is_told_by_its_console() -> None:
     world = World().vmi("hog").at(9).said("hog", "[    9.0] Out of memory: Killed process 77 (x)")
     one = Oom(fleets=("hog",), scope="guest", min_count=1, max_count=1)
