@@ -1,14 +1,149 @@
-"""`pytest suites/`: each scenario file runs once, each of its promises and requirements is a test.
+"""`pytest suites/`: each scenario file runs once; each of its promised claims and its requirements is a test.
 
-Loaded by every pytest run in an environment where the harness is installed: it imports nothing of ours and does
-nothing until a scenario file is collected.
+Loaded by every pytest run in an environment where the harness is installed: it imports nothing of ours, and does
+nothing until a scenario file is collected. It only maps the results of the orchestrator that `density run` uses.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import pytest
+
+if TYPE_CHECKING:
+    from harness.cli.scenario_items import Outcome
+
+HEAD = 4096
+"""Bytes in which a scenario says what it is."""
+_RUNS = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of scenario files."""
+    group = parser.getgroup("density", "KubeVirt density scenarios")
+    group.addoption(
+        "--density-cluster", default="local", metavar="KIND", help="where the cluster comes from (local)"
+    )
+    group.addoption(
+        "--density-set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change the scenarios, as density run --set does",
+    )
+    group.addoption(
+        "--density-runs-dir", default="runs", metavar="DIR", help="where run directories go (runs)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker that items of scenarios carry."""
+    """Declare the markers that items of scenarios carry."""
     config.addinivalue_line("markers", "scenario(path): a scenario of suites/, set by the plugin")
+    if not config.pluginmanager.hasplugin("timeout"):
+        config.addinivalue_line("markers", "timeout(seconds): pytest-timeout's, which is not installed")
+    config.stash[_RUNS] = []
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect scenario files; everything else is someone else's."""
+    if file_path.suffix != ".yaml" or {"manifests", "recorded"} & set(file_path.parts):
+        return None
+    with file_path.open("rb") as file:
+        head = file.read(HEAD)
+    if b"density/v1" not in head or b"kind: Scenario" not in head:
+        return None
+    found: pytest.Collector = ScenarioFile.from_parent(parent, path=file_path)
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say where the run directories are."""
+    runs = config.stash.get(_RUNS, [])
+    if runs:
+        terminalreporter.section("density runs")
+        for run in runs:
+            terminalreporter.line(run)
+
+
+class ScenarioFile(pytest.File):
+    """A scenario; runs when the first of its items does."""
+
+    outcome: Outcome | None = None
+
+    def collect(self) -> Iterable[pytest.Item]:
+        """Load the scenario and yield an item for each claim and requirement."""
+        from harness.cli.scenario_items import load_for_pytest, names  # noqa: PLC0415
+        from harness.spec.errors import SpecError  # noqa: PLC0415
+
+        try:
+            self.loaded = load_for_pytest(self.path, tuple(self.config.getoption("density_set")))
+        except SpecError as error:
+            raise self.CollectError(str(error)) from None
+        return list(self._items(names(self.loaded.scenario)))
+
+    def _items(self, wanted: Iterable[str]) -> Iterator[pytest.Item]:
+        for name in wanted:
+            item = ScenarioItem.from_parent(self, name=name)
+            item.add_marker(pytest.mark.scenario(str(self.path)))
+            # A scenario has deadlines of its own; a time limit for unit tests would cut it in the middle.
+            item.add_marker(pytest.mark.timeout(0))
+            yield item
+
+    def run_once(self) -> Outcome:
+        """Run the scenario, or return what came of it."""
+        from harness.cli.scenario_items import run_for_pytest  # noqa: PLC0415
+
+        if self.outcome is None:
+            with warnings.catch_warnings():
+                # Other projects' filters (error) are for their tests, not for libraries in a long run.
+                warnings.simplefilter("default")
+                self.outcome = run_for_pytest(
+                    self.loaded,
+                    cluster=str(self.config.getoption("density_cluster")),
+                    runs=Path(str(self.config.getoption("density_runs_dir"))),
+                )
+            if self.outcome.directory:
+                self.config.stash[_RUNS].append(self.outcome.directory)
+        return self.outcome
+
+
+class NotAsRequired(Exception):
+    """What came out is not what must come out."""
+
+
+class ScenarioItem(pytest.Item):
+    """One claim or requirement of a scenario."""
+
+    parent: ScenarioFile
+
+    def runtest(self) -> None:
+        """Pass, skip or fail as the verdict says."""
+        outcome = self.parent.run_once()
+        if outcome.interrupted:
+            pytest.exit(outcome.interrupted, returncode=130)
+        if outcome.directory:
+            self.user_properties.append(("density-run", outcome.directory))
+        if outcome.error:
+            raise NotAsRequired(outcome.error)
+        item = next((item for item in outcome.items if item.name == self.name), None)
+        if item is None:
+            raise NotAsRequired(f"{self.name} was not judged")
+        self.user_properties.append(("seen", item.text))
+        if item.result == "skip":
+            pytest.skip(item.text)
+        if item.result == "fail":
+            raise NotAsRequired(item.text)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """One line for what was not as required; a traceback for what went wrong in the harness."""
+        if isinstance(excinfo.value, NotAsRequired):
+            where = self.parent.outcome.directory if self.parent.outcome else ""
+            return f"{excinfo.value}\nrun: {where}" if where else str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where it stands, for reports."""
+        return self.path, None, f"{self.path.name}::{self.name}"

@@ -6,43 +6,25 @@ sums of PSS, and what needs the kernel's limit is not observable.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Literal, cast
 
-from harness.cluster.base import Evidence, NodeHandle, NodeRequest, Reading, Undo
-from harness.cluster.errors import ClusterError, NotObservable
-from harness.cluster.probe import Probe, note
-from harness.embedded.cluster import EmbeddedCluster
-from harness.embedded.kubelet.guests import DEAF, NONCE
-from harness.embedded.kubevirt import KUBEVIRT_NAME, KUBEVIRT_NAMESPACE
-from harness.embedded.machine.base import GuestImage, Machine, Node, OomKill
-from harness.embedded.machine.errors import MachineError
+from harness.cluster.base import Evidence, Undo
+from harness.cluster.embedded import EmbeddedSource
+from harness.cluster.errors import ClusterError
+from harness.embedded.machine.base import GuestImage, Machine
 from harness.embedded.machine.linux.machine import Accel, LinuxMachine
-from harness.embedded.running import RunningPod
-from harness.kube.connection import connect
-from harness.kube.errors import KubeError
-from harness.kube.objects import Objects
-from harness.kube.resources import KUBEVIRTS
-from harness.rules.errors import RulesError
-from harness.units import GIB, MIB, Bytes
+from harness.units import Bytes
 from workloads.image import ImageError, build_async
 
-DEFAULT_COLUMN = "main"
-DEFAULT_MEMORY = GIB
-"""Size of a node whose scenario names none: there is no 'as it is' on a machine that is not a cluster."""
+MEMINFO = Path("/proc/meminfo")
 
 
-class LocalCluster:
+class LocalCluster(EmbeddedSource):
     """One embedded cluster on this machine. `undo` is told of every change before it is made."""
 
     kind: Literal["local", "kind", "kubeconfig", "model"] = "local"
     evidence: Evidence = "kernel"
-    disposable = True
 
     def __init__(
         self,
@@ -54,152 +36,30 @@ class LocalCluster:
         accel: Accel = "auto",
         guest_kernel: Path | None = None,
     ) -> None:
+        super().__init__(column=column, seed=seed)
         self._undo = undo
         self._run = run
-        self._column = column or DEFAULT_COLUMN
-        self._seed = seed
         self._accel: Accel = accel
         self._guest_kernel = guest_kernel
-        self._stack = AsyncExitStack()
-        self._told: deque[Reading] = deque()
-        self._nodes: dict[str, Node] = {}
-        self._image: Mapping[str, str] = {}
 
-    # -- life --------------------------------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
+    async def open_machine(self) -> Machine:
+        """Build (or find) the guest image and return the machine. Raises ClusterError with what mends it."""
         try:
             image = await build_async(guest_kernel=self._guest_kernel)
-            self.machine = LinuxMachine(
-                GuestImage(kernel=image.kernel, initramfs=image.initramfs, release=image.release),
-                undo=self._undo,
-                run_id=self._run,
-                accel=self._accel,
-            )
-            await self._stack.enter_async_context(self.machine)
-            self.embedded = EmbeddedCluster(
-                # LinuxMachine has the protocol's shape, but its methods name their own narrower classes.
-                cast("Machine", self.machine),
-                column=self._column,
-                seed=self._seed,
-                notes=self._note,
-            )
-            await self._stack.enter_async_context(self.embedded)
-        except (ImageError, MachineError, RulesError, OSError) as error:
-            await self._stack.aclose()
+        except ImageError as error:
             raise ClusterError(str(error)) from error
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        kind, error, trace = cast(
-            "tuple[type[BaseException] | None, BaseException | None, TracebackType | None]",
-            exc or (None, None, None),
+        machine = LinuxMachine(
+            GuestImage(kernel=image.kernel, initramfs=image.initramfs, release=image.release),
+            undo=self._undo,
+            run_id=self._run,
+            accel=self._accel,
         )
-        try:
-            await self._stack.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as errors:
-            first: BaseException = errors
-            while isinstance(first, BaseExceptionGroup):
-                first = first.exceptions[0]
-            if first is error or not isinstance(first, Exception):
-                raise
-            raise ClusterError(f"the embedded cluster failed: {type(first).__name__}: {first}") from errors
+        # LinuxMachine has the protocol's shape, but its methods name their own narrower classes.
+        return cast("Machine", machine)
 
-    def _note(self, what: str, text: str, data: Mapping[str, Any]) -> None:
-        # `seconds` is what the judge looks for: by how much this may have spoilt a measurement.
-        self._told.append(note(what, text, **{"seconds": data.get("late", 0.0), **data}))
-
-    # -- what it is --------------------------------------------------------------------------------------------------
-
-    @property
-    def kubeconfig(self) -> Mapping[str, Any]:
-        """A kubeconfig document for the embedded API server."""
-        return self.embedded.kubeconfig
-
-    @property
-    def qualifiers(self) -> Mapping[str, str]:
-        """Kernel, QEMU, guest kernel, accelerator, cgroup version, and what is played."""
-        versions = self.embedded.versions
-        return {
-            **self.machine.qualifiers,
-            "kubernetes": versions["kubernetes"],
-            "kubevirt": f"{versions['kubevirt']} ({versions['kubevirtColumn']} played)",
-        }
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        """`kubernetes`, `kubevirt`, `kubevirtColumn`."""
-        return self.embedded.versions
-
-    def capabilities(self) -> Mapping[str, str]:
-        """What this machine can show, or why not."""
-        return self.machine.capabilities()
-
-    # -- setting it ----------------------------------------------------------------------------------------------------
-
-    async def prepare_nodes(self, nodes: tuple[NodeRequest, ...]) -> tuple[NodeHandle, ...]:
-        """Make the nodes. Raises NotObservable where the machine is too small, ClusterError otherwise."""
-        total = sum(node.memory or DEFAULT_MEMORY for node in nodes)
-        size = await asyncio.to_thread(_machine_memory)
-        if total > size:
-            raise NotObservable(
-                f"nodes of {total // MIB} MiB do not fit this machine, which has {size // MIB} MiB"
-            )
-        handles: list[NodeHandle] = []
-        for node in nodes:
-            memory = node.memory or DEFAULT_MEMORY
-            try:
-                name = await self.embedded.add_node(node.name, memory, node.kubelet)
-            except (MachineError, RulesError, OSError) as error:
-                raise ClusterError(f"node {node.name}: {error}") from error
-            self._nodes[name] = self.embedded.node(name)
-            handles.append(NodeHandle(name=node.name, kube_name=name, memory=memory))
-        return tuple(handles)
-
-    async def configure_kubevirt(self, configuration: Mapping[str, Any]) -> None:
-        """Merge into the KubeVirt CR's spec.configuration; the CR ends with the cluster."""
-        if not configuration:
-            return
-        try:
-            async with connect(self.kubeconfig) as connection:
-                await Objects(connection).patch(
-                    KUBEVIRTS,
-                    KUBEVIRT_NAME,
-                    {"spec": {"configuration": dict(configuration)}},
-                    namespace=KUBEVIRT_NAMESPACE,
-                )
-        except KubeError as error:
-            raise ClusterError(f"the KubeVirt configuration was refused: {error}") from error
-
-    def guest_settings(self, *, nonce: str, deaf: bool) -> Mapping[str, Any]:
-        """Return annotations; the embedded machine turns them into kernel arguments."""
-        annotations = {NONCE: nonce, **({DEAF: "1"} if deaf else {})}
-        return {"metadata": {"annotations": annotations}}
-
-    # -- seeing by it --------------------------------------------------------------------------------------------------
-
-    def probe(self, nodes: tuple[NodeHandle, ...]) -> AsyncGenerator[Reading]:
-        """Yield readings of all nodes until closed."""
-        return Probe(self, self._told).readings()
-
-    def nodes(self) -> Mapping[str, Node]:
-        """Nodes to look at."""
-        return self._nodes
-
-    def pods(self) -> tuple[RunningPod, ...]:
-        """Pods to look at."""
-        return self.embedded.running.pods()
-
-    def oom_kills(self) -> AsyncIterator[OomKill]:
-        """Kills to report."""
-        return self.machine.oom_kills()
-
-
-def _machine_memory() -> Bytes:
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemTotal:"):
-            return Bytes(int(line.split()[1]) * 1024)
-    raise ClusterError("/proc/meminfo has no MemTotal")
+    def size(self) -> Bytes:
+        """This machine's memory."""
+        for line in MEMINFO.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemTotal:"):
+                return Bytes(int(line.split()[1]) * 1024)
+        raise ClusterError(f"{MEMINFO} has no MemTotal")

@@ -16,10 +16,6 @@ from harness.run.undo import UndoFile
 from harness.spec.loader import control_of
 from harness.spec.model import Claim, Scenario
 
-CONTROL_MARGIN = 25.0
-"""Seconds a control is watched beyond the main run's delay: an eviction comes at most two kubelet passes (20 s) and a
-kill later than it could, so a control that lives that long lived because the cause was missing."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
@@ -54,7 +50,9 @@ async def run_scenario(
             make_cluster,
             settings=settings,
             interrupt=interrupt,
-            control_of=ControlOf(run=main.directory.id, held=main.held, observe=main.delay + CONTROL_MARGIN),
+            control_of=ControlOf(
+                run=main.directory.id, held=main.held, observe=main.delay + settings.control_margin
+            ),
         )
         main.directory.update(control=control.directory.id)
     settings.progress.step("judging")

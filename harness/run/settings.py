@@ -61,6 +61,9 @@ class Settings:
     """Leave what the run created in the cluster (on `local` there is nothing left to keep)."""
     control: bool = True
     """Make the scenario's control run."""
+    control_margin: float = 25.0
+    """Seconds a control is watched beyond the main run's delay: an eviction comes at most two kubelet passes (20 s) and
+    a kill later than it could, so a control that lives that long lived because the cause was missing."""
     seed: int | None = None
     """Instead of the scenario's."""
     progress: Progress = field(default_factory=Silent)

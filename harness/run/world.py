@@ -119,7 +119,7 @@ class World:
                     view.wrong_nonce = line.fields.get("nonce", "")
                 elif view.hello is None:
                     view.hello = line
-            case "stat" | "ok" | "bye":
+            case "stat" | "ok":
                 view.held = Bytes(held) if (held := line.number("held")) is not None else view.held
             case "held":
                 view.held = Bytes(held) if (held := line.number("bytes")) is not None else view.held

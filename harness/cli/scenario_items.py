@@ -1,0 +1,77 @@
+"""What the pytest plugin needs of the harness, imported when a scenario is collected."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cli import errors
+from harness.cli.progress import View
+from harness.cli.run import Request, cluster_maker, run_interruptibly, settings_of
+from harness.resources import claims_file
+from harness.run.interrupt import Interrupted
+from harness.run.verdict import Item, baseline_for, verdict
+from harness.spec.claims import load_claims
+from harness.spec.loader import load_scenario
+from harness.spec.model import Claim, Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A scenario and the claims it promises."""
+
+    scenario: Scenario
+    claims: Mapping[str, Claim]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a scenario, for its items."""
+
+    items: tuple[Item, ...] = ()
+    directory: str = ""
+    error: str = ""
+    """Why there is nothing to judge."""
+    interrupted: str = ""
+
+
+def load_for_pytest(path: Path, overrides: tuple[str, ...]) -> Loaded:
+    """Load a scenario. Raises SpecError."""
+    claims = load_claims(claims_file())
+    return Loaded(scenario=load_scenario(path, overrides=overrides, claims=claims), claims=claims)
+
+
+def names(scenario: Scenario) -> tuple[str, ...]:
+    """Names of the items of a scenario: claims as promised, then requirements."""
+    claims = tuple(dict.fromkeys(check.claim for check in scenario.promises if check.claim))
+    return claims + tuple(check.id for check in scenario.requires)
+
+
+def run_for_pytest(loaded: Loaded, *, cluster: str, runs: Path) -> Outcome:
+    """Run a scenario as `density run` would; errors become part of the outcome."""
+    request = Request(paths=(), cluster=cluster, runs=runs, command=tuple(sys.argv))
+    view = View(sys.stdout)
+    try:
+        result = asyncio.run(
+            run_interruptibly(
+                loaded.scenario, loaded.claims, cluster_maker(request), settings_of(request, view)
+            )
+        )
+    except Interrupted as error:
+        return Outcome(interrupted=str(error))
+    except Exception as error:  # noqa: BLE001 - told per item, so that the other scenarios still run
+        return Outcome(error=errors.explain(error)[1])
+    judged = verdict(
+        loaded.scenario, result.findings, result.run.directory.provenance, baseline_for(loaded.scenario)
+    )
+    view.finished(result, judged)
+    where = str(result.run.directory.path)
+    for run in (result.run, result.control):
+        if run is not None and run.outcome == "interrupted":
+            return Outcome(directory=where, interrupted=run.reason)
+        if run is not None and run.outcome == "failed":
+            return Outcome(directory=where, error=f"{run.outcome}: {run.reason}")
+    return Outcome(items=judged.items, directory=where)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.run.fleet import merge, plan
+from tests.run.scenarios import load
+
+BODY = """
+requires: [{survives: {fleet: calm}}]
+"""
+TWO = """
+apiVersion: density/v1
+kind: Scenario
+metadata: {name: two, title: Two nodes}
+nodes: [{name: left, memory: 1Gi}, {name: right, memory: 1Gi}]
+fleet:
+  - {name: pinned, manifest: agent.yaml, count: 2, node: right, deaf: true}
+  - {name: free, manifest: agent.yaml}
+"""
+
+
+def settings(*, nonce: str, deaf: bool) -> Mapping[str, Any]:
+    return {"metadata": {"annotations": {"nonce": nonce, "deaf": str(deaf)}}}
+
+
+def planned(tmp_path: Path, *, pin: bool) -> list[Mapping[str, Any]]:
+    nonces = iter("abc")
+    return [
+        one.manifest
+        for one in plan(
+            load(tmp_path, BODY.replace("calm", "free"), head=TWO),
+            namespace="ns",
+            run="r1",
+            nodes={"left": "worker-1", "right": "worker-2"},
+            pin=pin,
+            settings=settings,
+            nonce=lambda: next(nonces),
+        )
+    ]
+
+
+def test_members_are_named_labelled_and_given_their_secrets(tmp_path: Path) -> None:
+    manifests = planned(tmp_path, pin=False)
+    assert [m["metadata"]["name"] for m in manifests] == ["pinned-1", "pinned-2", "free"]
+    assert manifests[0]["metadata"] == {
+        "name": "pinned-1",
+        "namespace": "ns",
+        "labels": {"density.dev/run": "r1", "density.dev/fleet": "pinned"},
+        "annotations": {"nonce": "a", "deaf": "True"},
+    }
+    assert manifests[2]["metadata"]["annotations"] == {"nonce": "c", "deaf": "False"}
+    assert manifests[0]["spec"]["domain"]["memory"] == {"guest": "512Mi"}
+
+
+def test_a_fleet_of_a_node_goes_there_others_stay_among_the_scenarios_nodes(tmp_path: Path) -> None:
+    free = planned(tmp_path, pin=False)
+    assert free[0]["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "worker-2"}
+    assert "nodeSelector" not in free[2]["spec"]
+    assert "affinity" not in free[2]["spec"]
+    pinned = planned(tmp_path, pin=True)
+    terms = pinned[2]["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert terms["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] == ["worker-1", "worker-2"]
+
+
+def test_merge_is_rfc_7386() -> None:
+    target = {"a": {"b": 1, "c": 2}, "l": [1]}
+    assert merge(target, {"a": {"b": None, "d": {"e": None}}, "l": [2]}) == {"a": {"c": 2, "d": {}}, "l": [2]}
+    assert target == {"a": {"b": 1, "c": 2}, "l": [1]}
