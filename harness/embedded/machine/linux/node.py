@@ -66,7 +66,6 @@ class LinuxPod:
         self._group = group
         self._host = host
         self._removed = False
-        self._starting: set[asyncio.Task[LinuxGuest]] = set()
         self._counters: dict[str, Counters] = {}
 
     def memory(self) -> Memory:

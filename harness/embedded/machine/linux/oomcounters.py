@@ -54,8 +54,3 @@ class Counters:
                 if limit is not None and level.group.peak() >= limit - _TOUCH:
                     return level.domain
         return "global"
-
-    @property
-    def killed(self) -> bool:
-        """Whether the container has lost a process to the OOM killer since then."""
-        return bool(self.levels) and self.levels[0].group.oom_kills() > self.kills
