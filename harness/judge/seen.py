@@ -29,6 +29,8 @@ class Seen:
     reason: str = ""
     span: Interval | None = None
     """When the decisive things happened, in seconds of the run."""
+    timed: bool = True
+    """The interval rests on our own clock, so that our own lateness can spoil it."""
     open: bool = False
     """More watching could still decide (or, for what must not happen, still overturn) this."""
 
@@ -67,6 +69,7 @@ def merge(parts: list[Seen]) -> Seen:
         subjects=tuple(dict.fromkeys(s for p in parts for s in p.subjects)),
         reason="; ".join(dict.fromkeys(p.reason for p in decisive if p.reason)),
         span=hull(p.span for p in parts if p.span is not None),
+        timed=any(p.timed for p in parts),
         open=any(p.open for p in parts),
     )
 

@@ -34,7 +34,7 @@ def control_failures(control: Findings | None) -> list[str]:
 def spoilt(timeline: Timeline, verdict: Verdict) -> str:
     """Return which health note spoils a verdict, or ''."""
     seen = verdict.seen
-    if seen is None or seen.span is None or seen.margin is None:
+    if seen is None or not seen.timed or seen.span is None or seen.margin is None:
         return ""
     for health in timeline.health:
         if _overlaps(health, seen.span.low, seen.span.high) and abs(seen.margin) < health.seconds:

@@ -158,7 +158,7 @@ def listening() -> World:
 
 def test_grace_of_a_guest_that_ended_by_itself_is_a_lower_bound() -> None:
     none = finding(listening(), "hog", kind="grace", expectation=Grace(of="victim", max=Seconds(0.0)))
-    # by the guest's own clock 0.2 s between the power button and the power-down line; arrival - told - delivery = 0.2
+    # power-down line at 25.5 - told at 25.2 - delivery 0.1; by the agent's clock 0.04 s from power button to bye
     assert (none.outcome, none.low, none.high) == ("refuted", 0.2, None)
     some = finding(listening(), "hog", kind="grace", expectation=Grace(of="victim", min=Seconds(0.1)))
     assert some.outcome == "holds"

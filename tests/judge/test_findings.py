@@ -167,6 +167,16 @@ def test_the_harness_own_lateness_spoils_what_it_overlaps(seconds: float, t: flo
     assert made.valid == (outcome == "holds")
 
 
+def test_lateness_does_not_spoil_what_the_guests_own_clock_shows() -> None:
+    world = listening()
+    world.records.append(World().at(25.4).note("loop-lag", seconds=0.9).records[0])
+    made = findings(world, "hog", checks=(require("grace", NO_GRACE),))
+    assert (made.findings[0].outcome, made.findings[0].margin) == ("refuted", -0.2)
+    least = Grace(of="victim", min=Seconds(0.15))
+    assert findings(world, "hog", checks=(require("grace", least),)).findings[0].outcome == "undecided"
+    assert findings(listening(), "hog", checks=(require("grace", least),)).findings[0].outcome == "holds"
+
+
 def test_a_step_of_the_wall_clock_spoils_all_that_comes_after_it() -> None:
     world = World().at(2.0).note("clock-step", seconds=-3.0)
     world.records += hard_eviction().records

@@ -91,8 +91,10 @@ def look_grace(run: Run, wanted: Grace) -> Seen:
         pod = ending.incarnation.pod
         codes = [t.exit_code for t in pod.terminations.values()] if pod is not None else []
         succeeded = vmi.phase == "Succeeded" if vmi is not None else bool(codes) and set(codes) == {0}
+        timed = True
         if (word is not None and word.t >= told.low) or succeeded:
-            lived = _at_least(ending, told, word)
+            lived, by_guest = _at_least(ending, told, word)
+            timed = by_guest.within(wanted.min, wanted.max) is not lived.within(wanted.min, wanted.max)
             text = f"ended by itself {seconds(lived)} after it was told"
             if word is not None:
                 proof = (*proof, word.line)
@@ -108,23 +110,30 @@ def look_grace(run: Run, wanted: Grace) -> Seen:
             proof=tuple(sorted({*proof, *ending.proof})),
             reason="" if truth is Truth.TRUE else text,
             span=Interval(told.low, ending.gone.high),
+            timed=timed,
         )
 
     return run.each(wanted.of, one)
 
 
-def _at_least(ending: Ending, told: Interval, word: Said | None) -> Interval:
-    """Return the grace a guest used before it ended by itself: a lower bound of what it had."""
+def _at_least(ending: Ending, told: Interval, word: Said | None) -> tuple[Interval, Interval]:
+    """Return the grace a guest used before it ended by itself, a lower bound of what it had.
+
+    The second interval is the same by the guest's own doing and clock alone, which our lateness can't spoil.
+    """
     assert ending.gone is not None
-    low = [0.0, ending.gone.low - told.high]
-    button = ending.first("power", after=told.low)
+    ours = ending.gone.low - told.high
+    guests = 0.0
     if word is not None and word.t >= told.low:
-        low += [word.t - DELIVERY - told.high]
+        ours = max(ours, word.t - DELIVERY - told.high)
+        button = ending.first("power", after=told.low)
         if button is not None:
-            low.append(CAUSED)
-            if word.parsed.uptime is not None and button.parsed.uptime is not None:
-                low.append(word.parsed.uptime - button.parsed.uptime)
-    return Interval(max(low), INFINITY)
+            guests = CAUSED
+            # The agent's words only: the kernel's time stamps are of another clock.
+            bye = ending.last("bye")
+            if bye is not None and bye.parsed.uptime is not None and button.parsed.uptime is not None:
+                guests = max(guests, bye.parsed.uptime - button.parsed.uptime)
+    return Interval(max(ours, guests), INFINITY), Interval(guests, INFINITY)
 
 
 def look_shutdown(run: Run, wanted: Shutdown) -> Seen:
