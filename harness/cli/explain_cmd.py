@@ -12,7 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from harness.explain.model import Explanation
-    from harness.explain.sources import Manifest, Settings
+    from harness.explain.settings import Settings
+    from harness.explain.sources import Manifest
     from harness.rules.quantities import Quantity
 
 
@@ -58,7 +59,7 @@ def explain(
     """
     from harness.explain.explain import exit_code  # noqa: PLC0415 - `density --help` stays fast
     from harness.explain.explain import explain as explain_all  # noqa: PLC0415
-    from harness.explain.sources import Settings, read_kubelet, read_kubevirt  # noqa: PLC0415
+    from harness.explain.settings import Settings, read_kubelet, read_kubevirt  # noqa: PLC0415
     from harness.rules.errors import RulesError  # noqa: PLC0415
 
     if diff and len(manifest) != 2:
@@ -135,7 +136,7 @@ def _manifest(path: Path) -> Manifest:
 
 
 def _settings(path: Path | None, read: Callable[[str, str], Settings]) -> Settings | None:
-    from harness.explain.sources import Settings  # noqa: PLC0415
+    from harness.explain.settings import Settings  # noqa: PLC0415
     from harness.spec.errors import SpecError  # noqa: PLC0415
 
     if path is None:

@@ -133,13 +133,14 @@ def _admit(
         text = schema.strict_message(kind, unknown, version=version)
         status = admission.status(text, code=400, reason="BadRequest")
         return Admission(allowed=False, message=text, status=status), obj, manifest.mistakes
-    if wrong := [problem for problem in manifest.problems if problem.kind == "type"]:
-        text = f"{wrong[0].dotted} must be of type {wrong[0].expected}, found {wrong[0].found}"
-        return Admission(allowed=False, message=text), obj, manifest.mistakes
+    webhook = admission.VM_MUTATOR if is_vm else admission.MUTATOR
+    if wrong := [problem for problem in manifest.problems if problem.kind in {"type", "missing"}]:
+        status = admission.malformed(webhook, wrong)
+        text = ", ".join(cause["message"] for cause in status["details"]["causes"])
+        return Admission(allowed=False, message=text, status=status), obj, manifest.mistakes
     try:
         defaulted = default_spec(spec(obj), column=setting.column, configuration=setting.kubevirt)
     except QuantityError as error:
-        webhook = admission.VM_MUTATOR if is_vm else admission.MUTATOR
         status = admission.undecodable(webhook, error)
         return Admission(allowed=False, message=str(error), status=status), obj, manifest.mistakes
     except RulesError as error:

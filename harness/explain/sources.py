@@ -14,9 +14,7 @@ from typing import Any, Final
 import yaml
 
 from harness.rules import schema
-from harness.rules.admission import validate_configuration
 from harness.rules.errors import QuantityError
-from harness.rules.kubelet_fields import KUBELET_FIELDS
 from harness.rules.quantities import Quantity
 from harness.rules.schema import Problem, Step
 from harness.spec.errors import SpecError, closest
@@ -111,7 +109,7 @@ class Manifest:
 
 
 @dataclass(slots=True)
-class _Places:
+class Places:
     """Marks of one text, composed when first asked for."""
 
     text: str
@@ -150,11 +148,12 @@ def read_manifest(text: str, file: str) -> Manifest:
         value = load(text, file)
     except SpecError as error:
         return Manifest(file=file, text=text, object=None, mistakes=(error,))
-    places = _Places(text, file)
+    places = Places(text, file)
     if (other := _not_a_vmi(value, places)) is not None:
         return Manifest(file=file, text=text, object=None, mistakes=(other,))
-    problems = tuple(schema.check(value, str(value["kind"])))
-    mistakes = [_problem_error(problem, value, places) for problem in problems]
+    kind = str(value["kind"])
+    problems = (*schema.check(value, kind), *schema.missing(value, kind))
+    mistakes = [problem_error(problem, value, places) for problem in problems]
     mistakes += [
         places.error(path, f"{schema.dotted(path)}: '{amount}' is negative")
         for path, amount in _negative(value)
@@ -166,10 +165,10 @@ def read_manifest(text: str, file: str) -> Manifest:
 def point(manifest: Manifest, dotted: str, message: str) -> SpecError:
     """Make an error about a field of a manifest, given as Kubernetes prints it (`spec.domain.memory.guest`)."""
     path = tuple(int(step) if step.isdecimal() else step for step in re.findall(r"[^.\[\]]+", dotted))
-    return _Places(manifest.text, manifest.file).error(path, message)
+    return Places(manifest.text, manifest.file).error(path, message)
 
 
-def _not_a_vmi(value: Any, places: _Places) -> SpecError | None:
+def _not_a_vmi(value: Any, places: Places) -> SpecError | None:
     wanted = f"a {VMI_KINDS[0]} or a {VMI_KINDS[1]}"
     if not isinstance(value, Mapping):
         what = "a list" if isinstance(value, list) else "no mapping"
@@ -204,7 +203,8 @@ def _not_a_vmi(value: Any, places: _Places) -> SpecError | None:
     return None
 
 
-def _problem_error(problem: Problem, value: Mapping[str, Any], places: _Places) -> SpecError:
+def problem_error(problem: Problem, value: Mapping[str, Any], places: Places) -> SpecError:
+    """Make the line for a field that is unknown, missing or of the wrong type; `value` is the whole object, with its kind."""
     if problem.kind == "unknown":
         name = str(problem.path[-1])
         message = f'unknown field "{problem.dotted}"'
@@ -212,6 +212,8 @@ def _problem_error(problem: Problem, value: Mapping[str, Any], places: _Places) 
         if suggestion is None and (place := schema.elsewhere(name, str(value["kind"]))):
             message += f"; there is {place}"
         return places.error(problem.path, message, suggestion=suggestion, key=True)
+    if problem.kind == "missing":
+        return places.error(problem.path, f"{problem.dotted} is required")
     found = _at(value, problem.path)
     if problem.kind == "quantity":
         return places.error(
@@ -279,123 +281,3 @@ def _below_zero(amount: Any) -> bool:
         return amount is not None and Quantity.of(amount).nano < 0
     except QuantityError:
         return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """KubeVirt or kubelet settings: what is in force, and what is wrong with what was written."""
-
-    value: Mapping[str, Any]
-    mistakes: tuple[SpecError, ...] = ()
-    quoted_overcommit: bool = False
-    """memoryOvercommit was written as text; the API server refuses it and the value in force stays."""
-
-
-def read_kubevirt(text: str, file: str) -> Settings:
-    """Read a KubeVirt CR, or a fragment of its `spec.configuration`. Never raises.
-
-    Settings the API server would refuse aren't in force: they are mistakes, and left out of `value`.
-    """
-    try:
-        document = load(text, file)
-    except SpecError as error:
-        return Settings(value={}, mistakes=(error,))
-    places = _Places(text, file)
-    if not isinstance(document, Mapping):
-        return Settings(value={}, mistakes=(places.error((), "expected a KubeVirt CR"),))
-    kind = document.get("kind")
-    base: tuple[Step, ...] = ()
-    if kind == "KubeVirt":
-        base = ("spec", "configuration")
-    elif kind is not None:
-        told = (
-            "ConfigMap kubevirt-config is not read any more; its settings stand in the KubeVirt CR under spec.configuration"
-            if kind == "ConfigMap"
-            else f"kind {kind!r} is not KubeVirt"
-        )
-        return Settings(value={}, mistakes=(places.error(("kind",), told),))
-    elif "spec" in document or "configuration" in document:
-        base = ("spec", "configuration") if "spec" in document else ("configuration",)
-    value: Any = document
-    for step in base:
-        value = (value or {}).get(step) if isinstance(value, Mapping | None) else None
-    value = value or {}
-    if not isinstance(value, Mapping):
-        return Settings(value={}, mistakes=(places.error(base, f"{schema.dotted(base)} is not a mapping"),))
-    mistakes = []
-    for problem in schema.check(value, "KubeVirtConfiguration"):
-        moved = Problem(
-            path=(*base, *problem.path),
-            kind=problem.kind,
-            expected=problem.expected,
-            found=problem.found,
-            text=problem.text,
-            suggestion=problem.suggestion,
-        )
-        mistakes.append(_setting_error(moved, document, places))
-    return _in_force(value, base, mistakes, places)
-
-
-def _setting_error(problem: Problem, document: Mapping[str, Any], places: _Places) -> SpecError:
-    if problem.kind == "unknown":
-        return places.error(
-            problem.path, f'unknown field "{problem.dotted}"', suggestion=problem.suggestion or None, key=True
-        )
-    return _problem_error(problem, {**document, "kind": "KubeVirt"}, places)
-
-
-def _in_force(
-    value: Mapping[str, Any], base: tuple[Step, ...], mistakes: list[SpecError], places: _Places
-) -> Settings:
-    out = dict(value)
-    refusal = validate_configuration(value)
-    quoted = False
-    if refusal is not None:
-        for cause in refusal.causes:
-            overcommit = "memoryOvercommit" in cause.field
-            path = (
-                (*base, "developerConfiguration", "memoryOvercommit")
-                if overcommit
-                else (*base, "additionalGuestMemoryOverheadRatio")
-            )
-            if overcommit:
-                developer = dict(out["developerConfiguration"])
-                quoted = isinstance(developer.pop("memoryOvercommit"), str)
-                out["developerConfiguration"] = developer
-            else:
-                out.pop("additionalGuestMemoryOverheadRatio")
-            error = places.error(path, cause.message.removeprefix("Invalid value: "))
-            if not any((known.line, known.column) == (error.line, error.column) for known in mistakes):
-                mistakes.append(error)
-    return Settings(value=out, mistakes=tuple(mistakes), quoted_overcommit=quoted)
-
-
-def read_kubelet(text: str, file: str) -> Settings:
-    """Read a KubeletConfiguration or a fragment of one. Never raises.
-
-    A key the kubelet doesn't know is a mistake here; the kubelet itself logs it and goes on without it.
-    """
-    try:
-        document = load(text, file)
-    except SpecError as error:
-        return Settings(value={}, mistakes=(error,))
-    places = _Places(text, file)
-    if not isinstance(document, Mapping):
-        return Settings(value={}, mistakes=(places.error((), "expected a KubeletConfiguration"),))
-    kind = document.get("kind")
-    if kind not in (None, "KubeletConfiguration"):
-        return Settings(
-            value={}, mistakes=(places.error(("kind",), f"kind {kind!r} is not KubeletConfiguration"),)
-        )
-    mistakes = [
-        places.error(
-            (str(key),),
-            f"the kubelet knows no '{key}' and goes on without it",
-            suggestion=schema.closest(str(key), KUBELET_FIELDS) or None,
-            key=True,
-        )
-        for key in document
-        if str(key) not in KUBELET_FIELDS
-    ]
-    value = {str(key): item for key, item in document.items() if key not in {"kind", "apiVersion"}}
-    return Settings(value=value, mistakes=tuple(mistakes))

@@ -2,8 +2,8 @@
 
 Source: KubeVirt pkg/virt-api/webhooks/validating-webhook/admitters/vmi-create-admitter.go,
 pkg/util/webhooks/webhooks.go, pkg/virt-operator/webhooks/kubevirt-update-admitter.go (main); Kubernetes CRD validation.
-The checks that bear on memory, cpu, disks and sidecars are here, in the webhook's order; networks, GPUs, NUMA, probes and
-storage beyond that are not. Checked on a VMI spec as rules.defaults leaves it.
+The checks that bear on memory, cpu, disks, interfaces and sidecars are here, in the webhook's order; GPUs, NUMA, probes,
+ports and storage beyond that are not. Checked on a VMI spec as rules.defaults leaves it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from harness.rules import columns
+from harness.rules.admission_networks import network_causes
+from harness.rules.causes import INVALID, NOT_SUPPORTED, REQUIRED, Cause
 from harness.rules.defaults import live_update
 from harness.rules.errors import QuantityError
 from harness.rules.quantities import FORMAT_WRONG, ZERO, Quantity
-from harness.rules.resources import HOOKS_ANNOTATION
-from harness.rules.schema import type_name
+from harness.rules.schema import Problem, body_message, type_name
+from harness.rules.support import HOOKS_ANNOTATION
 from harness.rules.vmi import (
     dedicated_cpu,
     get,
@@ -32,9 +34,12 @@ from harness.rules.vmi import (
     vcpus,
 )
 
-INVALID: Final = "FieldValueInvalid"
-REQUIRED: Final = "FieldValueRequired"
-NOT_SUPPORTED: Final = "FieldValueNotSupported"
+__all__ = [
+    "CREATE_VALIDATOR", "INVALID", "MUTATOR", "NOT_SUPPORTED", "REQUIRED", "UPDATE_VALIDATOR", "VM_MUTATOR", "VM_VALIDATOR",
+    "Cause", "Refusal", "combined", "denied", "kubevirt_status", "malformed", "refused", "status", "undecodable",
+    "validate_configuration", "validate_vmi",
+]  # fmt: skip
+
 MUTATOR: Final = "virtualmachineinstances-mutator.kubevirt.io"
 CREATE_VALIDATOR: Final = "virtualmachineinstances-create-validator.kubevirt.io"
 VM_MUTATOR: Final = "virtualmachines-mutator.kubevirt.io"
@@ -44,22 +49,6 @@ _MINIMUM_REQUEST: Final = Quantity.parse("1M")
 _MACHINES: Final = {"amd64": ("q35*", "pc-q35*"), "arm64": ("virt*",), "s390x": ("s390-ccw-virtio*",)}
 _SHOWN: Final = 10
 MINIMUM_OVERCOMMIT: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """One `StatusCause`."""
-
-    reason: str
-    message: str
-    field: str = ""
-
-    def served(self) -> dict[str, str]:
-        """As it stands in `details.causes`."""
-        out = {"reason": self.reason, "message": self.message}
-        if self.field:
-            out["field"] = self.field
-        return out
 
 
 def denied(webhook: str, message: str) -> str:
@@ -93,6 +82,11 @@ def status(message: str, *, code: int, reason: str = "", causes: Sequence[Cause]
 def refused(webhook: str, causes: Sequence[Cause]) -> dict[str, Any]:
     """Build the 422 Status of a validating webhook's refusal."""
     return status(denied(webhook, combined(causes)), code=422, reason="Invalid", causes=causes)
+
+
+def malformed(webhook: str, problems: Sequence[Problem]) -> dict[str, Any]:
+    """Build the 422 Status of a webhook's own schema validation: wrong types and missing fields, no reasons."""
+    return refused(webhook, [Cause("", body_message(problem)) for problem in problems])
 
 
 def undecodable(webhook: str, error: Exception) -> dict[str, Any]:
@@ -145,6 +139,7 @@ def _spec(
             "IsolateEmulatorThread should be only set in combination with DedicatedCPUPlacement",
             f"{field}.domain.cpu.isolateEmulatorThread",
         )
+    yield from network_causes(vmi_spec, configuration, field)
     yield from _disks(vmi_spec, field)
     reserved = get(vmi_spec, "domain", "memory", "reservedOverhead")
     if reserved is not None and not columns.gate(
@@ -400,15 +395,3 @@ def kubevirt_status(refusal: Refusal, name: str = "kubevirt") -> dict[str, Any]:
     )
     out["details"] = {"name": name, "group": "kubevirt.io", "kind": "KubeVirt", **out["details"]}
     return out
-
-
-def kubectl_stderr(answer: Mapping[str, Any]) -> str:
-    """What kubectl prints for a webhook's 422 with causes: each as `field: message`, none at all: the server's words."""
-    causes = get(answer, "details", "causes") or ()
-    if answer.get("reason") != "Invalid" or not causes:
-        reason = f" ({answer['reason']})" if answer.get("reason") else ""
-        return f'Error from server{reason}: error when creating "STDIN": {answer.get("message")}'
-    lines = [f"{cause.get('field', '')}: {cause['message']}" for cause in causes]
-    if len(lines) == 1:
-        return f"The request is invalid: {lines[0]}"
-    return "The request is invalid: \n" + "\n".join(f"* {line}" for line in lines)

@@ -1,13 +1,13 @@
 """Field names and types of the KubeVirt CR, beyond what a VMI has, one type a line: `Type: field field:code …`.
 
 Source: KubeVirt api/openapi-spec/swagger.json (main, d923fdb815). No code: string; `i` integer, `n` number, `b` boolean,
-`q` quantity, `x` integer or string, `o` anything; `[code` list of, `{code` map of; otherwise another type. Read by rules.schema.
+`q` quantity, `x` integer or string, `o` anything; `[code` list, `{code` map; otherwise another type. `!`: required. Read by rules.schema.
 """
 
 from typing import Final
 
 KUBEVIRT_FIELDS: Final = """\
-KubeVirt: apiVersion kind metadata:ObjectMeta spec:KubeVirtSpec status:o
+KubeVirt: apiVersion kind metadata:ObjectMeta spec!:KubeVirtSpec status:o
 KubeVirtSpec: certificateRotateStrategy:KubeVirtCertificateRotateStrategy
   configuration:KubeVirtConfiguration customizeComponents:CustomizeComponents imagePullPolicy
   imagePullSecrets:[K8sLocalObjectReference imageRegistry imageTag infra:ComponentConfig monitorAccount
@@ -66,27 +66,27 @@ PermittedHostDevices: mediatedDevices:[MediatedHostDevice pciHostDevices:[PciHos
 PersistentReservationConfiguration: enabled:b
 SeccompConfiguration: virtualMachineInstanceProfile:VirtualMachineInstanceProfile
 SMBiosConfiguration: family manufacturer product sku version
-SupportContainerResources: resources:ResourceRequirementsWithoutClaims type
+SupportContainerResources: resources!:ResourceRequirementsWithoutClaims type!
 TLSConfiguration: ciphers:[s minTLSVersion
 VirtTemplateDeployment: enabled:b
 VirtualMachineOptions: disableFreePageReporting:DisableFreePageReporting
   disableSerialConsoleLog:DisableSerialConsoleLog
 Flags: api:{s controller:{s handler:{s
-CustomizeComponentsPatch: patch resourceName resourceType type
+CustomizeComponentsPatch: patch! resourceName! resourceType! type!
 NodePlacement: affinity:K8sAffinity nodeSelector:{s tolerations:[K8sToleration
 CertConfig: duration renewBefore
 RESTClientConfiguration: rateLimiter:RateLimiter
 ArchSpecificConfiguration: emulatedMachines:[s machineType ovmfPath
 TDXConfiguration: attestation:TDXAttestationConfiguration
-DiskVerification: memoryLimit:q
+DiskVerification: memoryLimit!:q
 LogVerbosity: nodeVerbosity:{i virtAPI:i virtController:i virtHandler:i virtLauncher:i virtOperator:i
   virtSynchronizationController:i
-NodeMediatedDeviceTypesConfig: mediatedDeviceTypes:[s mediatedDevicesTypes:[s nodeSelector:{s
+NodeMediatedDeviceTypesConfig: mediatedDeviceTypes:[s mediatedDevicesTypes:[s nodeSelector!:{s
 InterfaceBindingPlugin: computeResourceOverhead:ResourceRequirementsWithoutClaims domainAttachmentType
   downwardAPI migration:InterfaceBindingMigration networkAttachmentDefinition sidecarImage
-MediatedHostDevice: externalResourceProvider:b mdevNameSelector resourceName
-PciHostDevice: externalResourceProvider:b pciVendorSelector resourceName
-USBHostDevice: externalResourceProvider:b resourceName selectors:[USBSelector
+MediatedHostDevice: externalResourceProvider:b mdevNameSelector! resourceName!
+PciHostDevice: externalResourceProvider:b pciVendorSelector! resourceName!
+USBHostDevice: externalResourceProvider:b resourceName! selectors:[USBSelector
 VirtualMachineInstanceProfile: customProfile:CustomProfile
 ResourceRequirementsWithoutClaims: limits:{q requests:{q
 DisableFreePageReporting:
@@ -94,14 +94,14 @@ DisableSerialConsoleLog:
 RateLimiter: tokenBucketRateLimiter:TokenBucketRateLimiter
 TDXAttestationConfiguration: enforced:b qgsSocketPath
 InterfaceBindingMigration: method
-USBSelector: product vendor
+USBSelector: product! vendor!
 CustomProfile: localhostProfile runtimeDefaultProfile:b
-TokenBucketRateLimiter: burst:i qps:n
-VirtualMachineInstancetype: apiVersion kind metadata:ObjectMeta spec:VirtualMachineInstancetypeSpec
-VirtualMachineInstancetypeSpec: annotations:{s cpu:CdiCPUInstancetype gpus:[GPU hostDevices:[HostDevice
-  ioThreads:DiskIOThreads ioThreadsPolicy launchSecurity:LaunchSecurity memory:CdiMemoryInstancetype
+TokenBucketRateLimiter: burst!:i qps!:n
+VirtualMachineInstancetype: apiVersion kind metadata:ObjectMeta spec!:VirtualMachineInstancetypeSpec
+VirtualMachineInstancetypeSpec: annotations:{s cpu!:CdiCPUInstancetype gpus:[GPU hostDevices:[HostDevice
+  ioThreads:DiskIOThreads ioThreadsPolicy launchSecurity:LaunchSecurity memory!:CdiMemoryInstancetype
   nodeSelector:{s schedulerName
-CdiCPUInstancetype: dedicatedCPUPlacement:b guest:i isolateEmulatorThread:b maxSockets:i model numa:NUMA
+CdiCPUInstancetype: dedicatedCPUPlacement:b guest!:i isolateEmulatorThread:b maxSockets:i model numa:NUMA
   realtime:Realtime
-CdiMemoryInstancetype: guest:q hugepages:Hugepages maxGuest:q overcommitPercent:i
+CdiMemoryInstancetype: guest!:q hugepages:Hugepages maxGuest:q overcommitPercent:i
 """

@@ -10,16 +10,15 @@ hotplug attachment pods.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from harness.rules import columns
 from harness.rules.defaults import default_spec, implicit_memory, memory_overcommit, overcommitted
-from harness.rules.errors import ManifestError
 from harness.rules.overhead import Overhead, overhead
 from harness.rules.quantities import ZERO, Format, Quantity
+from harness.rules.support import Resources, Supports, console_log, hook_count, sidecar, support
 from harness.rules.vmi import (
     attached_by_default,
     container_disks,
@@ -43,7 +42,6 @@ DEFAULT_LIMIT_RATIO: Final = 2.0
 """`DefaultMemoryLimitOverheadRatio` (renderresources.go)."""
 RATIO_LABEL: Final = "alpha.kubevirt.io/auto-memory-limits-ratio"
 PARITY_ANNOTATION: Final = "alpha.kubevirt.io/EmulatorThreadCompleteToEvenParity"
-HOOKS_ANNOTATION: Final = "hooks.kubevirt.io/hookSidecars"
 KERNEL_BOOT_VOLUME: Final = "kernel-boot-volume"
 
 
@@ -102,7 +100,7 @@ def render_resources(
         bindings=mapping(get(configuration, "network", "binding")),
     )
     annotations = _annotations(vmi)
-    supports = _Supports(configuration)
+    supports = Supports(configuration)
     equal = wants_equal_sidecars(vmi_spec)
     containers = [
         _container(
@@ -112,9 +110,9 @@ def render_resources(
     ]
     init: list[dict[str, Any]] = []
     if console_log(vmi_spec, configuration):
-        log = _support(supports, "guest-console-log", ("5m", "35M"), ("15m", "60M"), equal=equal)
+        log = support(supports, "guest-console-log", ("5m", "35M"), ("15m", "60M"), equal=equal)
         init.append(_container("guest-console-log", log, restart="Always"))
-    disks = _support(supports, "container-disk", ("1m", "1M"), ("10m", "40M"), equal=equal)
+    disks = support(supports, "container-disk", ("1m", "1M"), ("10m", "40M"), equal=equal)
     disks[0]["ephemeral-storage"] = _EPHEMERAL
     names = list(container_disks(vmi_spec)) + ([KERNEL_BOOT_VOLUME] if kernel_boot(vmi_spec) else [])
     if columns.image_volume(version, configuration):
@@ -122,7 +120,7 @@ def render_resources(
             init += [_container(f"volume{name}", disks) for name in names]
     elif names:
         containers += [_container(f"volume{name}", disks) for name in names]
-        binary = _support(
+        binary = support(
             supports, "container-disk", ("10m", "1M"), ("10m" if equal else "100m", "40M"), equal=equal
         )
         init.append(_container("container-disk-binary", binary))
@@ -130,16 +128,16 @@ def render_resources(
     shared = {
         str(filesystem.get("name")) for filesystem in items(vmi_spec, "domain", "devices", "filesystems")
     }
-    virtiofs = _support(supports, "virtiofs", ("10m", "1M"), ("100m", "80M"), equal=equal)
+    virtiofs = support(supports, "virtiofs", ("10m", "1M"), ("100m", "80M"), equal=equal)
     containers += [
         _container(f"virtiofs-{volume['name']}", virtiofs)
         for volume in items(vmi_spec, "volumes")
         if volume.get("name") in shared and volume.get("containerPath") is None
     ]
-    sidecar = _sidecar(supports, equal=equal)
+    hook = sidecar(supports, equal=equal)
     containers += [
-        _container(f"hook-sidecar-{index}", sidecar)
-        for index in range(_hook_count(vmi_spec, annotations, configuration))
+        _container(f"hook-sidecar-{index}", hook)
+        for index in range(hook_count(vmi_spec, annotations, configuration))
     ]
     return PodResources(
         containers=tuple(_served(container, namespace) for container in containers),
@@ -147,16 +145,6 @@ def render_resources(
         overhead=extra,
         vmi_spec=vmi_spec,
     )
-
-
-def console_log(vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any]) -> bool:
-    """Whether the guest-console-log sidecar is there (serialconsolelog.go isSerialConsoleLogEnabled)."""
-    if not attached_by_default(vmi_spec, "autoattachSerialConsole"):
-        return False
-    chosen = get(vmi_spec, "domain", "devices", "logSerialConsole")
-    if chosen is not None:
-        return bool(chosen)
-    return get(configuration, "virtualMachineOptions", "disableSerialConsoleLog") is None
 
 
 def memory_limit_ratio(labels: Mapping[str, str]) -> float:
@@ -174,76 +162,6 @@ def _annotations(vmi: Mapping[str, Any]) -> Mapping[str, Any]:
     return mapping(get(owner, "metadata", "annotations"), "metadata.annotations")
 
 
-_Resources = tuple[dict[str, Quantity], dict[str, Quantity]]
-"""Requests, limits."""
-
-
-class _Supports:
-    """`supportContainerResources` of the KubeVirt CR: the first entry of the type whose value isn't zero."""
-
-    def __init__(self, configuration: Mapping[str, Any]) -> None:
-        self._entries = tuple(items(configuration, "supportContainerResources"))
-
-    def get(self, container: str, kind: str, name: str) -> Quantity | None:
-        for entry in self._entries:
-            if entry.get("type") == container:
-                value = get(entry, "resources", kind, name)
-                if value is not None and not (quantity := Quantity.of(value)).is_zero():
-                    return quantity
-        return None
-
-
-def _support(
-    supports: _Supports,
-    container: str,
-    requests: tuple[str, str],
-    limits: tuple[str, str],
-    *,
-    equal: bool,
-) -> _Resources:
-    """CPU and memory of a support container; `equal`: requests raised to the limits."""
-    lists: list[dict[str, Quantity]] = []
-    for kind, defaults in (("requests", requests), ("limits", limits)):
-        chosen: dict[str, Quantity] = {}
-        for name, default in zip(("cpu", "memory"), defaults, strict=True):
-            chosen[name] = supports.get(container, kind, name) or Quantity.parse(default)
-        lists.append(chosen)
-    return (dict(lists[1]) if equal else lists[0]), lists[1]
-
-
-def _sidecar(supports: _Supports, *, equal: bool) -> _Resources:
-    """Hook sidecars: nothing unless configured; 200m and 64M if the VMI wants equal requests and limits."""
-    requests: dict[str, Quantity] = {}
-    limits: dict[str, Quantity] = {}
-    for name, default in (("cpu", "200m"), ("memory", "64M")):
-        limit = supports.get("sidecar", "limits", name)
-        request = supports.get("sidecar", "requests", name)
-        if equal:
-            limit = request = limit or Quantity.parse(default)
-        if limit is not None:
-            limits[name] = limit
-        if request is not None:
-            requests[name] = request
-    return requests, limits
-
-
-def _hook_count(
-    vmi_spec: Mapping[str, Any], annotations: Mapping[str, Any], configuration: Mapping[str, Any]
-) -> int:
-    count = 0
-    if (raw := annotations.get(HOOKS_ANNOTATION)) is not None:
-        try:
-            count = len(json.loads(raw))
-        except (ValueError, TypeError) as error:
-            raise ManifestError(f"metadata.annotations[{HOOKS_ANNOTATION}]: not a JSON list") from error
-    bindings = mapping(get(configuration, "network", "binding"))
-    plugins = {
-        str(mapping(interface.get("binding")).get("name", ""))
-        for interface in items(vmi_spec, "domain", "devices", "interfaces")
-    }
-    return count + sum(1 for name in plugins if get(mapping(bindings.get(name)), "sidecarImage"))
-
-
 def _compute(
     vmi_spec: Mapping[str, Any],
     configuration: Mapping[str, Any],
@@ -251,7 +169,7 @@ def _compute(
     *,
     annotations: Mapping[str, Any],
     extra: Quantity,
-) -> _Resources:
+) -> Resources:
     """The compute container, in the order of `VMIResourcePredicates` (template.go)."""
     written = mapping(get(vmi_spec, "domain", "resources"))
     requests, limits = (
@@ -364,15 +282,9 @@ def _share_cpu(
     if not total or ratio <= 0:
         return
     share = total / ratio
-    requests["cpu"] = (
-        Quantity.parse(f"{_go_float(share * 1000)}m") if share < 1 else Quantity.parse(_go_float(share))
-    )
+    requests["cpu"] = Quantity.parse(f"{share * 1000!r}m" if share < 1 else repr(share))
     if _auto_cpu_limits(vmi_spec, configuration, namespace):
         limits["cpu"] = Quantity.parse(str(total))
-
-
-def _go_float(value: float) -> str:
-    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def _auto_cpu_limits(
@@ -461,7 +373,7 @@ def _hugepages(
         limits["memory"] = limit_rest + extra
 
 
-def _container(name: str, resources: _Resources, *, restart: str | None = None) -> dict[str, Any]:
+def _container(name: str, resources: Resources, *, restart: str | None = None) -> dict[str, Any]:
     container: dict[str, Any] = {"name": name, "resources": resources}
     if restart is not None:
         container["restartPolicy"] = restart

@@ -39,7 +39,7 @@ class Problem:
     """One field that is unknown or whose value has the wrong type. `path`: keys and list indices from the root."""
 
     path: tuple[Step, ...]
-    kind: Literal["unknown", "type", "quantity"]
+    kind: Literal["unknown", "type", "quantity", "missing"]
     expected: str = ""
     found: str = ""
     text: str = ""
@@ -62,16 +62,59 @@ def dotted(path: Sequence[Step]) -> str:
 @functools.cache
 def types() -> Mapping[str, Fields]:
     """All types: field name to type code."""
+    return _tree()[0]
+
+
+@functools.cache
+def _tree() -> tuple[Mapping[str, Fields], Mapping[str, tuple[str, ...]]]:
+    """Types, and the required fields of each type that has some."""
     out: dict[str, dict[str, str]] = {}
-    current: dict[str, str] = {}
+    required: dict[str, tuple[str, ...]] = {}
+    kind = ""
     for line in (VMI_FIELDS + KUBEVIRT_FIELDS).splitlines():
         words = line.split()
         if not line.startswith(" "):
-            current = out.setdefault(words.pop(0).rstrip(":"), {})
+            kind = words.pop(0).rstrip(":")
         for word in words:
             name, _, code = word.partition(":")
-            current[name] = code or "s"
-    return out
+            if name.endswith("!"):
+                name = name[:-1]
+                required[kind] = (*required.get(kind, ()), name)
+            out.setdefault(kind, {})[name] = code or "s"
+        out.setdefault(kind, {})
+    return out, required
+
+
+def missing(obj: Mapping[str, Any], kind: str) -> list[Problem]:
+    """List required fields that are absent or null, in document order. Wrongly typed parts are passed over."""
+    return list(_missing(obj, kind, ()))
+
+
+def _missing(value: Any, code: str, path: tuple[Step, ...]) -> Iterator[Problem]:
+    if code.startswith("["):
+        for index, item in enumerate(value) if isinstance(value, list | tuple) else ():
+            yield from _missing(item, code[1:], (*path, index))
+    elif code.startswith("{"):
+        for key, item in value.items() if isinstance(value, Mapping) else ():
+            yield from _missing(item, code[1:], (*path, str(key)))
+    elif code in types() and isinstance(value, Mapping):
+        for name in _tree()[1].get(code, ()):
+            if value.get(name) is None:
+                yield Problem(path=(*path, name), kind="missing")
+        fields = types()[code]
+        for key, item in value.items():
+            inner = fields.get(str(key), "s")
+            if item is not None and (len(inner) > 1 or inner in types()):
+                yield from _missing(item, inner, (*path, str(key)))
+
+
+def body_message(problem: Problem) -> str:
+    """What KubeVirt's own schema validation says of a wrong type or a missing field (go-openapi/validate)."""
+    path = ".".join(str(step) for step in problem.path)
+    if problem.kind == "missing":
+        return f"{path} in body is required"
+    expected = {"quantity": "string,integer,number", "integer or string": "string,number"}
+    return f'{path} in body must be of type {expected.get(problem.expected, problem.expected)}: "{problem.found}"'
 
 
 def check(obj: Mapping[str, Any], kind: str) -> list[Problem]:

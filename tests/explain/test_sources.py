@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.explain.sources import read_kubelet, read_kubevirt, read_manifest, unit
+from harness.explain.settings import read_kubelet, read_kubevirt
+from harness.explain.sources import read_manifest, unit
 
 _HEAD = "apiVersion: kubevirt.io/v1\nkind: VirtualMachineInstance\nmetadata: {name: a}\nspec:\n  domain:\n"
 _REGEX = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
@@ -63,6 +64,10 @@ def _lines(text: str) -> list[str]:
 )
 def test_field_mistakes(body: str, line: str) -> None:
     assert _lines(_HEAD + body) == [line]
+
+
+def test_a_missing_field_points_to_where_it_belongs() -> None:
+    assert _lines(_HEAD + "    memory: {guest: 1Gi}\n") == ["a.yaml:5:3: spec.domain.devices is required"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.rules import admission, schema
+from harness.rules import admission, kubectl, schema
 from harness.rules.defaults import default_vmi
 from harness.rules.errors import QuantityError
 from harness.rules.grace import pod_grace_seconds
@@ -78,13 +78,13 @@ def _stderr(line: dict[str, Any]) -> str:
     request, kind = line["request"], "VirtualMachineInstance"
     if unknown := schema.unknown(request, kind):
         status = admission.status(schema.strict_message(kind, unknown), code=400, reason="BadRequest")
-        return admission.kubectl_stderr(status)
+        return kubectl.stderr(status)
     try:
         defaulted = default_vmi(request, column="main")
     except QuantityError as error:
-        return admission.kubectl_stderr(admission.undecodable(admission.MUTATOR, error))
+        return kubectl.stderr(admission.undecodable(admission.MUTATOR, error))
     causes = admission.validate_vmi(defaulted, column="main")
-    return admission.kubectl_stderr(admission.refused(admission.CREATE_VALIDATOR, causes))
+    return kubectl.stderr(admission.refused(admission.CREATE_VALIDATOR, causes))
 
 
 @pytest.mark.parametrize("line", _REJECTED, ids=_id)

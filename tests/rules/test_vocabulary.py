@@ -96,6 +96,79 @@ def test_several_unknown_fields_in_one_message() -> None:
     )
 
 
+def test_required_fields_in_kubevirts_words() -> None:
+    vmi = _vmi(
+        {"domain": {"cpu": {"cores": "2"}, "memory": {"guest": "1Gi"}}, "volumes": [{"containerDisk": {}}]}
+    )
+    assert [schema.body_message(problem) for problem in schema.missing(vmi, _KIND)] == [
+        "spec.domain.devices in body is required",
+        "spec.volumes.0.name in body is required",
+        "spec.volumes.0.containerDisk.image in body is required",
+    ]
+    assert [schema.body_message(problem) for problem in schema.check(vmi, _KIND)] == [
+        'spec.domain.cpu.cores in body must be of type integer: "string"'
+    ]
+    status = admission.malformed(admission.MUTATOR, schema.missing(vmi, _KIND)[:1])
+    assert status["message"] == (
+        'admission webhook "virtualmachineinstances-mutator.kubevirt.io" denied the request: '
+        "spec.domain.devices in body is required"
+    )
+    assert status["details"] == {"causes": [{"message": "spec.domain.devices in body is required"}]}
+
+
+_POD = [{"name": "default", "pod": {}}]
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "networks", "messages"),
+    [
+        ([{"name": "default", "masquerade": {}}], _POD, []),
+        ([{"name": "default", "bridge": {}, "model": "e1000"}], _POD, []),
+        (
+            [{"name": "default", "masquerade": {}}],
+            [],
+            [
+                "Masquerade interface only implemented with pod network",
+                "spec.domain.devices.interfaces[0].name 'default' not found.",
+            ],
+        ),
+        ([], _POD, ["spec.networks[0].name 'default' not found."]),
+        (
+            [{"name": "default"}],
+            _POD,
+            ["logical default interface must have exactly one binding method or binding plugin"],
+        ),
+        (
+            [{"name": "default", "bridge": {}, "model": "vmxnet3"}],
+            _POD,
+            ["interface spec.domain.devices.interfaces[0].name uses model vmxnet3 that is not supported."],
+        ),
+        (
+            [{"name": "a", "bridge": {}}, {"name": "b", "bridge": {}}],
+            [{"name": "a", "pod": {}}, {"name": "b", "pod": {}}],
+            ["more than one interface is connected to a pod network in spec.interfaces"],
+        ),
+        (
+            [{"name": "a", "bridge": {}}, {"name": "a", "bridge": {}}],
+            [{"name": "a", "multus": {}}],
+            [
+                "CNI delegating plugin must have a networkName",
+                "Only one interface can be connected to one specific network",
+            ],
+        ),
+        ([{"name": "a", "bridge": {}}], [{"name": "a"}], ["should have a network type"]),
+    ],
+)
+def test_networks(
+    interfaces: list[dict[str, Any]], networks: list[dict[str, Any]], messages: list[str]
+) -> None:
+    spec: dict[str, Any] = {
+        "domain": {"devices": {"interfaces": interfaces}, "memory": {"guest": "1Gi"}},
+        "networks": networks,
+    }
+    assert _refused(spec) == messages
+
+
 def test_pruning_keeps_what_is_known_and_free_maps() -> None:
     vmi = _vmi(
         {"nodeSelector": {"x": "y"}, "domain": {"devices": {"nope": 1, "disks": [{"name": "a", "b": 1}]}}}
