@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -245,7 +245,10 @@ class Orchestrator:
         (manifests / f"{one.name}.yaml").write_text(text, encoding="utf-8")
         self._world.expect_guest(one.vmi, one.nonce)
         self._stream.action("create", one.vmi, fleet=one.fleet, nonce=one.nonce)
-        resource = BY_KIND.get(str(one.manifest.get("kind")), VMIS)
+        known = BY_KIND.get(str(one.manifest.get("kind")), VMIS)
+        # The page's examples say v1alpha3: the API takes an object only at the address of its own version.
+        version = str(one.manifest.get("apiVersion", "")).rpartition("/")[2]
+        resource = replace(known, version=version or known.version)
         try:
             await objects.create(resource, one.manifest, namespace=self._namespace)
         except ApiError as error:
