@@ -51,10 +51,9 @@ class Recording:
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records in our own form, without any `end`."""
-        bad, readable = False, 0
+        bad, known = False, 0
         for line, whole in lines(self.path):
             raw = _object(line)
-            readable += raw is not None
             if raw is None and not whole:
                 self.complete = False
                 break
@@ -68,11 +67,12 @@ class Recording:
                 self.complete = sum(record.counts.values()) == self.records and not bad
                 continue
             self.records += 1
+            known += not (isinstance(record, Note) and record.what in {UNKNOWN_RECORD, UNREADABLE})
             self.complete = isinstance(record, Note) and record.what == "end" and not bad
             self._learn(record)
             self.ended = record.at
             yield record
-        if not readable:
+        if not known:
             raise BadRecording(f"{self.path}: holds no records")
 
     def _record(self, raw: dict[str, Any]) -> Record:

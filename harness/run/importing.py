@@ -7,19 +7,22 @@ KubeVirt column) is kept apart from what was observed.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness.records.errors import BadRecording, RecordsError
+from harness.records.errors import BadRecording, RecordsError, WriteFailed
 from harness.records.importing import Recording, sha256
 from harness.records.model import SCHEMA_VERSION, Provenance
 from harness.records.rundir import RunDirectory, run_id
 from harness.spec.model import Scenario
 
 CLUSTER = "imported"
+CONTROL_FINDINGS = "control-findings.json"
+"""What a run keeps of its control, so that it can be judged without it."""
 
 
 class EvidenceRefused(RecordsError):
@@ -65,7 +68,20 @@ def import_recording(recording: Path, scenario: Scenario, runs_root: Path) -> Ru
         writer.close(complete=second.complete)
     finally:
         writer.close(complete=False)
+    if known is not None:
+        _bring_along(recording, run.path)
     return run
+
+
+def _bring_along(source: Path, target: Path) -> None:
+    """Copy what a run directory holds beside its records: artefacts, and what was found of its control."""
+    try:
+        if (source / "artefacts").is_dir():
+            shutil.copytree(source / "artefacts", target / "artefacts", symlinks=True, dirs_exist_ok=True)
+        if (source / CONTROL_FINDINGS).is_file():
+            shutil.copyfile(source / CONTROL_FINDINGS, target / CONTROL_FINDINGS)
+    except OSError as error:
+        raise WriteFailed(f"{target}: {error}") from error
 
 
 def _provenance(

@@ -249,7 +249,16 @@ def test_times_are_derived_where_only_one_is_there(tmp_path: Path) -> None:
     assert run.provenance.imported["stated"] == {}
 
 
-@pytest.mark.parametrize("text", ["", "\n", "not json"])
+def test_a_run_directory_brings_its_artefacts_and_its_controls_findings(tmp_path: Path) -> None:
+    there = foreign(tmp_path, "kernel", marked=True)
+    (there.artefacts / "console.log").write_text("hello")
+    (there.path / "control-findings.json").write_text("{}")
+    run = import_recording(there.path, scenario(), tmp_path / "runs")
+    assert (run.artefacts / "console.log").read_text() == "hello"
+    assert (run.path / "control-findings.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "not json", '{"case": "not a record"}\n'])
 def test_what_holds_no_records_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "r.ndjson"
     path.write_text(text)
