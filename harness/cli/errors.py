@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import click
+import typer
 
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.embedded.machine.errors import MachineError
@@ -25,12 +25,13 @@ def explain(error: BaseException) -> tuple[int, str]:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     match error:
-        case click.exceptions.Exit():
+        case typer.Exit():
             return error.exit_code, ""
-        case click.exceptions.Abort():
+        case typer.Abort():
             return INTERRUPTED, ""
-        case click.ClickException():
-            return USAGE, error.format_message()
+        case _ if hasattr(error, "format_message"):  # typer's usage errors; their module is not public
+            message = str(error.format_message())
+            return USAGE, message[:1].lower() + message[1:]
         case SpecError() | UsageError():
             return USAGE, str(error)
         case Interrupted():

@@ -10,7 +10,7 @@ from harness.cli.present import present
 from harness.resources import claims_file
 from harness.run.importing import import_recording
 from harness.run.judging import judge_directory
-from harness.run.verdict import verdict
+from harness.run.verdict import baseline_for, verdict
 from harness.spec.claims import load_claims
 from harness.spec.loader import load_scenario
 
@@ -24,7 +24,6 @@ def import_command(recording: Path, *, scenario: Path, runs: Path, command: tupl
     directory = import_recording(recording, loaded, runs)
     directory.update(command=list(command))
     findings = judge_directory(directory, claims, scenario=loaded)
-    # The baseline says what our clusters must show; a recording is held to what its scenario requires.
-    judged = verdict(loaded, findings, directory.provenance, None)
+    judged = verdict(loaded, findings, directory.provenance, baseline_for(loaded, directory.provenance))
     present(directory, judged, out=sys.stdout)
     return errors.OK if judged.passed else errors.NOT_SEEN

@@ -13,6 +13,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from harness.cli.claims_cmd import claims
+from harness.cli.explain_cmd import explain
+
 app = typer.Typer(
     name="density",
     help="Takes what the KubeVirt documentation promises about VM memory density, makes it happen, and reports what holds.",
@@ -179,16 +182,20 @@ def doctor(
     raise typer.Exit(doctor_command(deep=deep))
 
 
+app.command()(claims)
+app.command()(explain)
+
+
 def main() -> NoReturn:
     """Entry point: run a command; every error becomes one line and an exit code."""
     try:
         code = app(standalone_mode=False)
     except Exception as error:
-        from harness.cli.errors import explain  # noqa: PLC0415
+        from harness.cli import errors  # noqa: PLC0415
 
         if _State.debug:
             raise
-        code, message = explain(error)
+        code, message = errors.explain(error)
         if message:
             typer.echo(f"density: {message}", err=True)
     except KeyboardInterrupt:

@@ -88,9 +88,12 @@ class View:
         from harness.cli.present import present  # noqa: PLC0415 - reports draw pictures
 
         self._status("")
-        present(result.run.directory, verdict, out=self._out)
-        if result.run.reason:
-            self._line(f"{result.run.outcome}: {result.run.reason}")
+        # A run that was cut short is judged as far as it goes; what it then lacks is no news.
+        whole = result.run.outcome in {"complete", "not-observable"}
+        present(result.run.directory, verdict if whole else None, out=self._out)
+        for run in (result.run, result.control):
+            if run is not None and run.reason:
+                self._out.write(f"{run.outcome}: {run.reason}\n")
 
     def error(self, text: str) -> None:
         """Print an error that did not end everything."""

@@ -123,9 +123,8 @@ def run_command(request: Request) -> int:
                 view.error(f"{scenario.name}: {message}")
                 codes.append(code)
                 continue
-            judged = verdict(
-                scenario, result.findings, result.run.directory.provenance, baseline_for(scenario)
-            )
+            provenance = result.run.directory.provenance
+            judged = verdict(scenario, result.findings, provenance, baseline_for(scenario, provenance))
             view.finished(result, judged)
             codes.append(exit_code(result, judged))
             if codes[-1] == errors.INTERRUPTED:

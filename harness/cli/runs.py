@@ -62,7 +62,7 @@ def replay_command(run: Path, runs: Path) -> int:
     claims = load_claims(claims_file())
     scenario = load_from_source(source_from_run(directory.provenance.scenario))
     findings = judge_directory(directory, claims, scenario=scenario)
-    judged = verdict(scenario, findings, directory.provenance, baseline_for(scenario))
+    judged = verdict(scenario, findings, directory.provenance, baseline_for(scenario, directory.provenance))
     present(directory, judged, out=sys.stdout)
     return errors.OK if judged.passed else errors.NOT_SEEN
 

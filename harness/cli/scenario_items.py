@@ -64,9 +64,8 @@ def run_for_pytest(loaded: Loaded, *, cluster: str, runs: Path) -> Outcome:
         return Outcome(interrupted=str(error))
     except Exception as error:  # noqa: BLE001 - told per item, so that the other scenarios still run
         return Outcome(error=errors.explain(error)[1])
-    judged = verdict(
-        loaded.scenario, result.findings, result.run.directory.provenance, baseline_for(loaded.scenario)
-    )
+    provenance = result.run.directory.provenance
+    judged = verdict(loaded.scenario, result.findings, provenance, baseline_for(loaded.scenario, provenance))
     view.finished(result, judged)
     where = str(result.run.directory.path)
     for run in (result.run, result.control):

@@ -53,9 +53,14 @@ def in_suites(path: Path) -> bool:
         return False
 
 
-def baseline_for(scenario: Scenario) -> Baseline | None:
-    """Return the baseline that a scenario must meet: suites/baseline.yaml, None outside suites/. Raises SpecError."""
-    return load_baseline() if in_suites(Path(scenario.source.path)) else None
+def baseline_for(scenario: Scenario, provenance: Provenance) -> Baseline | None:
+    """Return the baseline that a run must meet: suites/baseline.yaml for runs of ours of scenarios in suites/, else None.
+
+    It says what our clusters must show; an imported recording is held to what its scenario requires. Raises SpecError.
+    """
+    if provenance.imported or not in_suites(Path(scenario.source.path)):
+        return None
+    return load_baseline()
 
 
 def verdict(
