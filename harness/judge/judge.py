@@ -20,7 +20,8 @@ def timeline_of(provenance: Provenance, scenario: Scenario) -> Timeline:
     window: tuple[float, float | None] = (0.0, None)
     if scenario.stated is not None:
         window = scenario.stated.window
-    return Timeline(started=provenance.started, window=window)
+    cut_short = provenance.outcome in {"interrupted", "failed"}
+    return Timeline(started=provenance.started, window=window, cut_short=cut_short)
 
 
 def judge(

@@ -63,7 +63,11 @@ HEALTH = frozenset({"loop-lag", "late-pass", "lost-sample", "gap", "throttled", 
 class Timeline:
     """The index. Feed it with `add`; read its attributes at any time."""
 
-    def __init__(self, *, started: str, window: tuple[float, float | None] = (0.0, None)) -> None:
+    def __init__(
+        self, *, started: str, window: tuple[float, float | None] = (0.0, None), cut_short: bool = False
+    ) -> None:
+        self.cut_short = cut_short
+        """The run was interrupted or failed: its records end properly, but before what was to be seen."""
         self.epoch = served.epoch(started)
         self.window_start = window[0]
         self._stated_end = window[1]
@@ -142,7 +146,9 @@ class Timeline:
     def closed(self) -> bool:
         """Whether nothing more can happen inside the window."""
         stated = self._stated_end is not None and self.last_t >= self._stated_end
-        return (self.window_end is not None or stated or self.ended) and not self.unreadable
+        if self.unreadable:
+            return False
+        return stated or ((self.window_end is not None or self.ended) and not self.cut_short)
 
     def own(self, instant: served.Instant | None, arrival: float) -> Interval | None:
         """Return an object's own time in seconds of the run, cut by its arrival."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from harness.spec.expectations import (
     Evicted,
@@ -339,6 +340,18 @@ def test_what_comes_after_the_windows_end_is_not_looked_at() -> None:
         finding(world, "hog", kind="phase", expectation=Phase(of="hog", vmi=("Running",))).outcome == "holds"
     )
     assert finding(world, "hog", kind="survives", expectation=Survives(of="hog")).outcome == "holds"
+
+
+@pytest.mark.parametrize("outcome", ["interrupted", "failed"])
+def test_an_interrupted_run_decides_no_absence_though_its_records_end_properly(outcome: str) -> None:
+    cut = msgspec.structs.replace(PROVENANCE, outcome=outcome)
+    world = hard_eviction().action("window-end")
+    alive = finding(world, "hog", "calm", kind="survives", expectation=Survives(of="calm"), provenance=cut)
+    assert alive.outcome == "undecided"
+    evicted = finding(
+        world, "hog", "calm", kind="grace", expectation=Grace(of="victim", max=Seconds(3.0)), provenance=cut
+    )
+    assert evicted.outcome == "holds"
 
 
 def test_request_byte_by_byte() -> None:
