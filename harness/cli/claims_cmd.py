@@ -32,13 +32,14 @@ def claims(
     except SpecError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
-    if claim is not None and claim not in registry:
+    chosen = [] if claim is None else [registry[claim]] if claim in registry else halves(claim, registry)
+    if claim is not None and not chosen:
         near = closest(claim, registry)
         hint = "" if near is None else f" (did you mean '{near}'?)"
         typer.echo(f"density claims: no claim '{claim}'{hint}", err=True)
         raise typer.Exit(2)
-    if claim is not None:
-        typer.echo(explain(registry[claim]))
+    if chosen:
+        typer.echo("\n\n".join(explain(one) for one in chosen))
     elif text is None:
         typer.echo("\n".join(listing(registry.values())))
     if text is not None:
@@ -48,6 +49,11 @@ def claims(
         )
         if problems:
             raise typer.Exit(1)
+
+
+def halves(name: str, registry: Mapping[str, Claim]) -> list[Claim]:
+    """Claims of one sentence: `HARD-2` for HARD-2a, HARD-2b and HARD-2c."""
+    return [claim for claim in registry.values() if claim.id[:-1] == name and claim.id[-1:].isalpha()]
 
 
 def listing(registry: Iterable[Claim]) -> list[str]:

@@ -37,9 +37,19 @@ def test_one_claim_is_explained() -> None:
 
 
 def test_an_unknown_claim() -> None:
-    result = runner.invoke(app, ["HARD-2"])
+    result = runner.invoke(app, ["HARD-22"])
     assert result.exit_code == 2
-    assert result.stderr == "density claims: no claim 'HARD-2' (did you mean 'HARD-2c'?)\n"
+    assert result.stderr == "density claims: no claim 'HARD-22' (did you mean 'HARD-2c'?)\n"
+
+
+def test_the_halves_of_a_sentence_are_explained_together() -> None:
+    result = runner.invoke(app, ["HARD-2"])
+    assert result.exit_code == 0
+    assert [line for line in result.stdout.splitlines() if line.startswith("HARD")] == [
+        "HARD-2c",
+        "HARD-2a",
+        "HARD-2b",
+    ]
 
 
 def test_the_page_is_covered() -> None:
