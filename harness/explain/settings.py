@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from harness.explain.sources import Places, load, problem_error
 from harness.rules import schema
@@ -12,6 +13,25 @@ from harness.rules.admission import validate_configuration
 from harness.rules.kubelet_fields import KUBELET_FIELDS
 from harness.rules.schema import Problem, Step
 from harness.spec.errors import SpecError
+
+_KUBELET_TYPES: Final[Mapping[str, tuple[str, type]]] = {
+    **dict.fromkeys(("maxPods", "evictionMaxPodGracePeriod"), ("integer", int)),
+    **dict.fromkeys(("mergeDefaultEvictionSettings", "failSwapOn"), ("boolean", bool)),
+    "enforceNodeAllocatable": ("array", list),
+    **dict.fromkeys(
+        (
+            "evictionHard",
+            "evictionSoft",
+            "evictionSoftGracePeriod",
+            "evictionMinimumReclaim",
+            "systemReserved",
+            "kubeReserved",
+            "memorySwap",
+        ),
+        ("object", dict),
+    ),
+}
+"""Types of the keys that are read here. The kubelet refuses to start over a wrong one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +76,20 @@ def read_kubevirt(text: str, file: str) -> Settings:
     if not isinstance(value, Mapping):
         return Settings(value={}, mistakes=(places.error(base, f"{schema.dotted(base)} is not a mapping"),))
     mistakes = []
+    in_force = copy.deepcopy(dict(value))
     for problem in schema.check(value, "KubeVirtConfiguration"):
-        moved = Problem(
-            path=(*base, *problem.path),
-            kind=problem.kind,
-            expected=problem.expected,
-            found=problem.found,
-            text=problem.text,
-            suggestion=problem.suggestion,
-        )
+        moved = replace(problem, path=(*base, *problem.path))
         mistakes.append(_setting_error(moved, document, places))
-    return _in_force(value, base, mistakes, places)
+        if problem.kind != "unknown":
+            _drop(in_force, problem.path)
+    return _in_force(value, in_force, base, mistakes, places)
+
+
+def _drop(value: Any, path: tuple[Step, ...]) -> None:
+    for step in path[:-1]:
+        value = value[step]
+    if isinstance(value, dict):
+        value.pop(path[-1], None)
 
 
 def _setting_error(problem: Problem, document: Mapping[str, Any], places: Places) -> SpecError:
@@ -78,10 +101,14 @@ def _setting_error(problem: Problem, document: Mapping[str, Any], places: Places
 
 
 def _in_force(
-    value: Mapping[str, Any], base: tuple[Step, ...], mistakes: list[SpecError], places: Places
+    value: Mapping[str, Any],
+    out: dict[str, Any],
+    base: tuple[Step, ...],
+    mistakes: list[SpecError],
+    places: Places,
 ) -> Settings:
-    out = dict(value)
-    refusal = validate_configuration(value)
+    developer = value.get("developerConfiguration")
+    refusal = validate_configuration(value) if isinstance(developer, Mapping | None) else None
     quoted = False
     if refusal is not None:
         for cause in refusal.causes:
@@ -92,11 +119,10 @@ def _in_force(
                 else (*base, "additionalGuestMemoryOverheadRatio")
             )
             if overcommit:
-                developer = dict(out["developerConfiguration"])
-                quoted = isinstance(developer.pop("memoryOvercommit"), str)
-                out["developerConfiguration"] = developer
+                quoted = isinstance(value["developerConfiguration"]["memoryOvercommit"], str)
+                out["developerConfiguration"].pop("memoryOvercommit", None)
             else:
-                out.pop("additionalGuestMemoryOverheadRatio")
+                out.pop("additionalGuestMemoryOverheadRatio", None)
             error = places.error(path, cause.message.removeprefix("Invalid value: "))
             if not any((known.line, known.column) == (error.line, error.column) for known in mistakes):
                 mistakes.append(error)
@@ -131,4 +157,12 @@ def read_kubelet(text: str, file: str) -> Settings:
         if str(key) not in KUBELET_FIELDS
     ]
     value = {str(key): item for key, item in document.items() if key not in {"kind", "apiVersion"}}
+    for key, (kind_name, accepted) in _KUBELET_TYPES.items():
+        item = value.get(key)
+        if item is not None and (
+            not isinstance(item, accepted) or isinstance(item, bool) != (accepted is bool)
+        ):
+            found = schema.type_name(item)
+            mistakes.append(places.error((key,), f"{key} must be of type {kind_name}, found {found}"))
+            del value[key]
     return Settings(value=value, mistakes=tuple(mistakes))

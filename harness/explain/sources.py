@@ -121,7 +121,10 @@ class Places:
     ) -> SpecError:
         """Make the error that points to a value (or, with `key`, to its key); to the nearest ancestor if it isn't there."""
         if self._root is None:
-            self._root = parse(self.text, self.file)
+            try:
+                self._root = parse(self.text, self.file)
+            except SpecError as error:  # libyaml takes some things that PyYAML refuses, a tab for one
+                return error
         return self._mark(self._root, path, key=key).error(message, suggestion=suggestion)
 
     @staticmethod

@@ -110,6 +110,7 @@ def _canonical(domain: dict[str, Any]) -> None:
             resources[kind] = {
                 name: str(Quantity.of(value))
                 for name, value in mapping(resources[kind], f"spec.domain.resources.{kind}").items()
+                if value is not None
             }
     if domain.get("memory") is not None:
         memory = _child(domain, "memory")

@@ -211,6 +211,16 @@ def test_a_quoted_percentage_is_refused_and_not_in_force() -> None:
                 "k:1:7: ConfigMap kubevirt-config is not read any more; its settings stand in the KubeVirt CR under spec.configuration"
             ],
         ),
+        (
+            "developerConfiguration: {cpuAllocationRatio: many, useEmulation: true}\n",
+            {"developerConfiguration": {"useEmulation": True}},
+            ["k:1:46: developerConfiguration.cpuAllocationRatio must be of type integer, found string"],
+        ),
+        (
+            "developerConfiguration: 7\n",
+            {},
+            ["k:1:25: developerConfiguration must be of type object, found integer"],
+        ),
         ("kind: Pod\n", {}, ["k:1:7: kind 'Pod' is not KubeVirt"]),
         ("[]\n", {}, ["k:1:1: expected a KubeVirt CR"]),
         ("", {}, ["k:1:1: the file is empty"]),
@@ -239,6 +249,8 @@ def test_kubevirt_settings(text: str, value: dict[str, object], lines: list[str]
                 "k:1:1: the kubelet knows no 'evictionHardd' and goes on without it (did you mean 'evictionHard'?)"
             ],
         ),
+        ("maxPods: many\n", ["k:1:10: maxPods must be of type integer, found string"]),
+        ("evictionHard: 5\n", ["k:1:15: evictionHard must be of type object, found integer"]),
         ("kind: KubeVirt\n", ["k:1:7: kind 'KubeVirt' is not KubeletConfiguration"]),
         ("- 1\n", ["k:1:1: expected a KubeletConfiguration"]),
     ],
