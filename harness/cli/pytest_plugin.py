@@ -146,4 +146,4 @@ class ScenarioItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where it stands, for reports."""
-        return self.path, None, f"{self.path.name}::{self.name}"
+        return self.path, None, self.name
