@@ -20,7 +20,7 @@ from harness.spec.paths import DOTTED_KEYS
 KUBELET_FIELDS: Final = tuple(
     """enableServer staticPodPath podLogsDir syncFrequency fileCheckFrequency httpCheckFrequency staticPodURL
     staticPodURLHeader address port readOnlyPort tlsCertFile tlsPrivateKeyFile tlsCipherSuites tlsMinVersion
-    rotateCertificates serverTLSBootstrap authentication authorization registryPullQPS registryBurst
+    tlsCurvePreferences rotateCertificates serverTLSBootstrap authentication authorization registryPullQPS registryBurst
     imagePullCredentialsVerificationPolicy preloadedImagesVerificationAllowlist eventRecordQPS eventBurst
     enableDebuggingHandlers enableContentionProfiling healthzPort healthzBindAddress oomScoreAdj clusterDomain clusterDNS
     streamingConnectionIdleTimeout nodeStatusUpdateFrequency nodeStatusReportFrequency nodeLeaseDurationSeconds
@@ -50,7 +50,7 @@ KUBEVIRT_FIELDS: Final = tuple(
     tlsConfiguration seccompConfiguration vmStateStorageClass virtualMachineOptions ksmConfiguration
     autoCPULimitNamespaceLabelSelector liveUpdateConfiguration vmRolloutStrategy commonInstancetypesDeployment
     instancetype hypervisors changedBlockTrackingLabelSelectors confidentialCompute roleAggregationStrategy
-    virtTemplateDeployment""".split()  # noqa: SIM905 - names read better than a list of strings
+    virtTemplateDeployment persistentReservationConfiguration""".split()  # noqa: SIM905 - names read better than a list of strings
 )
 DEVELOPER_FIELDS: Final = tuple(
     """featureGates disabledFeatureGates pvcTolerateLessSpaceUpToPercent minimumReservePVCBytes memoryOvercommit

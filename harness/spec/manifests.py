@@ -23,7 +23,7 @@ _VMI: Final[Mapping[str, tuple[str, ...]]] = {
     "metadata": _META,
     "spec": tuple(
         """accessCredentials affinity architecture dnsConfig dnsPolicy domain evictionStrategy hostname livenessProbe
-        networks nodeSelector priorityClassName readinessProbe resourceClaims schedulerName startStrategy subdomain
+        networks nodeSelector priorityClassName readinessProbe resourceClaims schedulerName serviceAccountName startStrategy subdomain
         terminationGracePeriodSeconds tolerations topologySpreadConstraints utilityVolumes volumes""".split()  # noqa: SIM905
     ),
     "spec.domain": tuple(
