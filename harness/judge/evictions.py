@@ -106,7 +106,7 @@ def _eviction(uid: str, pod: PodTrack | None, happened: Happening | None, cast: 
         assert pod is not None
         told = _told_by_condition(pod)
         key = pod.key
-    message = happened.message if happened is not None else condition.message if condition else ""
+    messages = [mark.message for mark in (happened, condition) if mark is not None]
     return Eviction(
         pod_uid=uid,
         key=incarnation.key if incarnation is not None else key,
@@ -114,6 +114,6 @@ def _eviction(uid: str, pod: PodTrack | None, happened: Happening | None, cast: 
         told=told,
         by_event=happened is not None,
         node=(pod.node if pod is not None else "") or (happened.node if happened is not None else ""),
-        threshold=threshold_in(message),
+        threshold=next((found for found in map(threshold_in, messages) if found is not None), None),
         proof=tuple(sorted(mark.line for mark in (happened, condition) if mark is not None)),
     )

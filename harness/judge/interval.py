@@ -41,11 +41,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def width(self) -> float:
-        """How uncertain it is."""
-        return self.high - self.low
-
     def minus(self, earlier: Interval) -> Interval:
         """Return the interval of the difference of two independent quantities."""
         return Interval(self.low - earlier.high, self.high - earlier.low)

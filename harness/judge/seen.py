@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from harness.judge.cast import Cast, Incarnation, Member
@@ -35,16 +35,21 @@ class Seen:
     """More watching could still decide (or, for what must not happen, still overturn) this."""
 
 
-def unobservable(reason: str, *, subjects: tuple[str, ...] = (), open_: bool = False) -> Seen:
-    """Return that nothing could be seen, and why."""
-    return Seen(truth=None, text=reason, reason=reason, subjects=subjects, open=open_)
-
-
 def undecided(
     reason: str, *, subjects: tuple[str, ...] = (), proof: tuple[int, ...] = (), open_: bool = False
 ) -> Seen:
     """Return that what was seen does not decide."""
     return Seen(truth=Truth.STRADDLES, text=reason, reason=reason, subjects=subjects, proof=proof, open=open_)
+
+
+def unobservable(reason: str, *, subjects: tuple[str, ...] = (), open_: bool = False) -> Seen:
+    """Return that nothing could be seen, and why.
+
+    `open_`: it may yet come, since the window is not over (or was cut short): then this is only undecided.
+    """
+    if open_:
+        return undecided(f"{reason} before the records ended", subjects=subjects, open_=True)
+    return Seen(truth=None, text=reason, reason=reason, subjects=subjects)
 
 
 def merge(parts: list[Seen]) -> Seen:
@@ -81,7 +86,6 @@ class Run:
     timeline: Timeline
     provenance: Provenance
     scenario: Scenario
-    _cache: dict[str, object] = field(default_factory=dict)
 
     @cached_property
     def cast(self) -> Cast:

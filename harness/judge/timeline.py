@@ -31,9 +31,8 @@ from harness.judge.tracks import (
 from harness.records import served
 from harness.records.model import Action, End, Guest, Kernel, Note, Record, Sample, Watch
 
-EVENTS = frozenset(
-    {"Evicted", "Killing", "ShuttingDown", "Stopped", "SystemOOM", "EvictionThresholdMet", "Preempting"}
-)
+EVENTS = frozenset({"Evicted", "Killing", "ShuttingDown", "Stopped"})
+"""Reasons of Events that are looked at."""
 REJECTED = "Pod was rejected"
 
 
@@ -88,7 +87,6 @@ class Timeline:
         self.actions: list[tuple[int, Action]] = []
         self.oom = OomReader()
         self.health: list[Health] = []
-        self.streams: set[str] = set()
         self.kinds: set[str] = set()
         self.unreadable: list[int] = []
         self.ended = False
@@ -115,7 +113,6 @@ class Timeline:
         if self.window_end is not None:
             return
         self.last_t = max(self.last_t, record.t)
-        self.streams.add(record.__struct_config__.tag)  # type: ignore[arg-type]
         if isinstance(record, Watch):
             self._watch(number, record)
         elif isinstance(record, Sample):
@@ -306,7 +303,6 @@ class Timeline:
                 message=served.event_message(obj),
                 node=str(served.dig(obj, "source", "host") or obj.get("reportingInstance") or ""),
                 when=when,
-                exact=exact is not None,
             )
         )
 

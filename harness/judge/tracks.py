@@ -58,8 +58,6 @@ class Happening(Mark):
     message: str
     node: str
     when: Interval
-    exact: bool = False
-    """The time is known to the microsecond (client-go names events by their nanosecond)."""
 
 
 @dataclass(slots=True, kw_only=True)

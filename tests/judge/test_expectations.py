@@ -310,26 +310,27 @@ def test_kernel_before_kubelet() -> None:
     assert judged(30.0, before=False) == "holds"
 
 
+def phase(world: World, *vmi: str, pod: tuple[str, ...] = (), ended: bool = True) -> str:
+    wanted = Phase(of="hog", vmi=vmi, pod=pod)
+    return finding(world, "hog", kind="phase", expectation=wanted, ended=ended).outcome
+
+
 def test_phase_at_the_end_of_the_window() -> None:
     world = hard_eviction()
-    assert (
-        finding(
-            world, "hog", kind="phase", expectation=Phase(of="hog", vmi=("Running",), pod=("Failed",))
-        ).outcome
-        == "holds"
-    )
-    assert (
-        finding(world, "hog", kind="phase", expectation=Phase(of="hog", vmi=("Failed",))).outcome == "refuted"
-    )
-    assert (
-        finding(world, "hog", kind="phase", expectation=Phase(of="hog", vmi=("Failed",)), ended=False).outcome
-        == "undecided"
-    )
-    pod = World().plain_pod("hog")
-    assert (
-        finding(pod, "hog", kind="phase", expectation=Phase(of="hog", vmi=("Running",))).outcome
-        == "not-observable"
-    )
+    assert phase(world, "Running", pod=("Failed",)) == "holds"
+    assert phase(world, "Pending", pod=("Failed",)) == "refuted"
+    assert phase(world, "Running", pod=("Succeeded",)) == "refuted"
+    assert phase(world, "Running", ended=False) == "undecided"
+    assert phase(world.phase("hog", "Failed"), "Failed", ended=False) == "holds"
+    assert phase(World().plain_pod("hog"), "Running") == "not-observable"
+
+
+def test_a_phase_that_may_only_lag_behind_a_death_is_undecided() -> None:
+    assert phase(hard_eviction(), "Failed") == "undecided"
+    assert phase(hard_eviction(), "Failed", pod=("Succeeded",)) == "refuted", "the pod's phase is final"
+    long_after = hard_eviction().at(80).said("calm", "@ stat up=80000")
+    assert phase(long_after, "Failed") == "refuted"
+    assert phase(World().vmi("hog").at(9).said("hog", "@ stat up=1"), "Failed") == "refuted", "nobody died"
 
 
 def test_what_comes_after_the_windows_end_is_not_looked_at() -> None:
@@ -340,6 +341,19 @@ def test_what_comes_after_the_windows_end_is_not_looked_at() -> None:
         finding(world, "hog", kind="phase", expectation=Phase(of="hog", vmi=("Running",))).outcome == "holds"
     )
     assert finding(world, "hog", kind="survives", expectation=Survives(of="hog")).outcome == "holds"
+
+
+@pytest.mark.parametrize("outcome", ["interrupted", "failed"])
+def test_what_was_not_seen_before_a_run_was_cut_short_is_undecided_not_unobservable(outcome: str) -> None:
+    cut = msgspec.structs.replace(PROVENANCE, outcome=outcome)
+    for kind, expectation in (
+        ("survives", Survives(of="hog")),
+        ("qos", Qos(of="hog", pod="Burstable")),
+        ("oom", Oom(fleets=("hog",), scope=None, min_count=1, max_count=1)),
+        ("guest-memory", GuestMemory(of="hog", min=Bytes(0), max=Bytes(1))),
+    ):
+        seen = finding(World().node().vmi("other"), "hog", kind=kind, expectation=expectation, provenance=cut)
+        assert (seen.outcome, "before the records ended" in seen.reason) == ("undecided", True)
 
 
 @pytest.mark.parametrize("outcome", ["interrupted", "failed"])
