@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import typer
 
 from harness.cluster.errors import ClusterError, NotObservable
@@ -45,6 +47,15 @@ def explain(error: BaseException) -> tuple[int, str]:
             | NotObservable()
             | OSError()
         ):
-            return BROKEN, " ".join(str(error).split())
+            return BROKEN, " ".join(str(error).split()) + _mend(error)
         case _:
             return BROKEN, f"internal error: {type(error).__name__}: {error} (--debug shows where)"
+
+
+def _mend(error: BaseException) -> str:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno == errno.ENOSPC:
+            return ": free some disk space, or choose another place with --runs-dir"
+        seen = seen.__cause__
+    return ""

@@ -126,8 +126,17 @@ class Orchestrator:
 
     # -- the cluster -----------------------------------------------------------------------------------------------
 
+    def _check_needs(self) -> None:
+        capabilities = self._cluster.capabilities()
+        lacking = [
+            f"{n} ({capabilities[n]})" for n in self._scenario.needs if capabilities.get(n, "yes") != "yes"
+        ]
+        if lacking:
+            raise NotObservable(f"this cluster lacks {', '.join(lacking)}")
+
     async def _prepare(self) -> tuple[NodeHandle, ...]:
         scenario = self._scenario
+        self._check_needs()
         for node in scenario.nodes:
             self._stream.action("configure-kubelet", node.name, config=dict(node.kubelet), memory=node.memory)
         handles = await self._cluster.prepare_nodes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,10 @@ class Clusters:
 
     def __init__(self) -> None:
         self.made: list[AgentCluster] = []
+        self.kind: type[AgentCluster] = AgentCluster
 
     def __call__(self, _scenario: Scenario, _run: str, _undo: Undo) -> Cluster:
-        self.made.append(AgentCluster())
+        self.made.append(self.kind())
         return self.made[-1]
 
 
@@ -212,6 +214,24 @@ async def test_a_node_larger_than_the_machine_is_not_observable(tmp_path: Path) 
     assert {f.outcome for f in result.findings.findings} == {"not-observable"}
     assert "8192 MiB do not fit this machine, which has 4096 MiB" in result.findings.findings[0].reason
     assert RunDirectory.open(result.run.directory.path).complete
+
+
+async def test_what_a_scenario_needs_and_the_machine_lacks_is_not_tried(tmp_path: Path) -> None:
+    clusters = Clusters()
+    scenario = load(tmp_path, "needs: [cgroup-write]\n" + CONTROL)
+
+    class Lacking(AgentCluster):
+        def capabilities(self) -> Mapping[str, str]:
+            return {"cgroup-write": "read-only file system"}
+
+    clusters.kind = Lacking
+    result = await carry_out(scenario, tmp_path, clusters=clusters)
+    assert result.run.outcome == "not-observable"
+    assert result.control is None
+    assert {f.seen for f in result.findings.findings} == {
+        "this cluster lacks cgroup-write (read-only file system)"
+    }
+    assert not clusters.made[0].fake.nodes
 
 
 async def test_a_cluster_that_does_not_come_up_leaves_no_run(tmp_path: Path) -> None:
