@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from harness.records.model import Action, Kernel, Note, Record, Watch
 from harness.records.rundir import RunDirectory
@@ -24,10 +24,26 @@ WORTH_TELLING = frozenset(
 """Notes shown with -v."""
 
 
-class View:
-    """Prints what happens. `live` is what redraws the bottom line of a terminal, None for plain lines."""
+class Bottom(Protocol):
+    """The line at the bottom of a terminal that is redrawn."""
 
-    def __init__(self, out: TextIO, *, verbose: int = 0, live: object | None = None) -> None:
+    def line(self, text: str) -> None:
+        """Print a line above it."""
+        ...
+
+    def update(self, text: str) -> None:
+        """Show this instead."""
+        ...
+
+    def pause(self) -> AbstractContextManager[None]:
+        """Take it away while something else prints."""
+        ...
+
+
+class View:
+    """Prints what happens. `live` is None for plain lines."""
+
+    def __init__(self, out: TextIO, *, verbose: int = 0, live: Bottom | None = None) -> None:
         self._out = out
         self._verbose = verbose
         self._live = live
@@ -87,25 +103,28 @@ class View:
         """Print findings and what they mean for the exit code."""
         from harness.cli.present import present  # noqa: PLC0415 - reports draw pictures
 
-        self._status("")
-        # A run that was cut short is judged as far as it goes; what it then lacks is no news.
-        whole = result.run.outcome in {"complete", "not-observable"}
-        present(result.run.directory, verdict if whole else None, out=self._out)
-        for run in (result.run, result.control):
-            if run is not None and run.reason:
-                self._out.write(f"{run.outcome}: {run.reason}\n")
+        with self._live.pause() if self._live else nullcontext():
+            # A run that was cut short is judged as far as it goes; what it then lacks is no news.
+            whole = result.run.outcome in {"complete", "not-observable"}
+            present(result.run.directory, verdict if whole else None, out=self._out)
+            for run in (result.run, result.control):
+                if run is not None and run.reason:
+                    self._out.write(f"{run.outcome}: {run.reason}\n")
 
     def error(self, text: str) -> None:
         """Print an error that did not end everything."""
-        self._status("")
-        print(f"density: {text}", file=sys.stderr)  # noqa: T201 - the command line's own output
+        with self._live.pause() if self._live else nullcontext():
+            print(f"density: {text}", file=sys.stderr)  # noqa: T201 - the command line's own output
 
     # -- drawing -------------------------------------------------------------------------------------------------------
 
     def _line(self, text: str) -> None:
-        stamp = f"{time.monotonic() - self._began:7.1f}s"
-        self._out.write(f"{stamp}  {text}\n")
-        self._out.flush()
+        line = f"{time.monotonic() - self._began:7.1f}s  {text}"
+        if self._live is not None:
+            self._live.line(line)
+        else:
+            self._out.write(f"{line}\n")
+            self._out.flush()
 
     def _redraw(self) -> None:
         if self._live is None:
@@ -122,12 +141,7 @@ class View:
         text = "  ".join([self._phase, *nodes, *guests])
         if text != self._told:
             self._told = text
-            self._status(text)
-
-    def _status(self, text: str) -> None:
-        update = getattr(self._live, "update", None)
-        if update is not None:
-            update(text)
+            self._live.update(text)
 
 
 @contextmanager
@@ -137,29 +151,7 @@ def show(*, verbose: int = 0, out: TextIO | None = None) -> Iterator[View]:
     if not stream.isatty():
         yield View(stream, verbose=verbose)
         return
-    from rich.console import Console  # noqa: PLC0415 - only where there is a terminal
-    from rich.live import Live  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from harness.cli.live import Terminal  # noqa: PLC0415 - rich, only where there is a terminal
 
-    console = Console(file=stream, highlight=False)
-    with Live(Text(""), console=console, refresh_per_second=4, transient=True) as live:
-
-        class _Bottom:
-            @staticmethod
-            def update(text: str) -> None:
-                live.update(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
-
-        class _Out:
-            @staticmethod
-            def write(text: str) -> None:
-                console.print(Text(text.rstrip("\n")))
-
-            @staticmethod
-            def flush() -> None:
-                pass
-
-            @staticmethod
-            def isatty() -> bool:
-                return True
-
-        yield View(stream, verbose=verbose, live=_Bottom())
+    with Terminal(stream) as terminal:
+        yield View(stream, verbose=verbose, live=terminal)
