@@ -19,6 +19,8 @@ class NodeRequest:
     name: str
     memory: Bytes | None
     kubelet: Mapping[str, Any] = field(default_factory=dict)
+    size_matters: bool = True
+    """False: nothing in the scenario depends on the size but that the fleet fits (it has no workload)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
