@@ -7,9 +7,9 @@ most of a second. Credentials are asked for again after a 401, so plugins may re
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-import os
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
-import yaml
 
+from harness.kube.config import load
 from harness.kube.errors import ConfigError, Unreachable, api_error, status_payload
 
 USER_AGENT = "kubevirt-density"
@@ -47,7 +47,10 @@ class Static:
     async def headers(self, *, renew: bool) -> Mapping[str, str]:
         """Return the header."""
         if self.token_file is not None and (renew or not self.authorization):
-            self.authorization = f"Bearer {self.token_file.read_text(encoding='utf-8').strip()}"
+            try:
+                self.authorization = f"Bearer {self.token_file.read_text(encoding='utf-8').strip()}"
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"kubeconfig: token file {self.token_file}: {describe(error)}") from error
         return {"Authorization": self.authorization} if self.authorization else {}
 
 
@@ -62,7 +65,9 @@ class Connection:
     credentials: Credentials
     proxy: str | None = None
     server_hostname: str | None = None
-    _renew: bool = field(default=False)
+    _refused: str = ""
+    """The Authorization that was refused last."""
+    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def options(self) -> dict[str, Any]:
         """Return what every aiohttp call to this server is given."""
@@ -74,13 +79,20 @@ class Connection:
         return options
 
     async def headers(self) -> dict[str, str]:
-        """Return the headers every call to this server is given."""
-        renew, self._renew = self._renew, False
-        return {"User-Agent": USER_AGENT, **await self.credentials.headers(renew=renew)}
+        """Return the headers every call to this server is given. Raises ConfigError when a plugin fails.
 
-    def renew_credentials(self) -> None:
-        """Ask for new credentials before the next request."""
-        self._renew = True
+        Credentials that were refused are renewed first, once for all who wait: a plugin may open a browser.
+        """
+        async with self._renewing:
+            found = await self.credentials.headers(renew=False)
+            if self._refused and found.get("Authorization", "") == self._refused:
+                found = await self.credentials.headers(renew=True)
+                self._refused = ""
+        return {"User-Agent": USER_AGENT, **found}
+
+    def renew_credentials(self, refused: Mapping[str, str]) -> None:
+        """Have the credentials of these request headers replaced, if nobody has meanwhile."""
+        self._refused = refused.get("Authorization", "")
 
     @asynccontextmanager
     async def request(
@@ -123,7 +135,7 @@ class Connection:
                 except (aiohttp.ClientError, TimeoutError, OSError):
                     payload = {}
                 if response.status == 401 and attempt == 1:
-                    self.renew_credentials()
+                    self.renew_credentials(headers)
                     continue
                 raise api_error(
                     response.status, payload, retry_after=_seconds(response.headers.get("Retry-After"))
@@ -153,7 +165,7 @@ async def connect(
 
     Raises ConfigError. Nothing is sent yet.
     """
-    document = kubeconfig if isinstance(kubeconfig, Mapping) else load_document(kubeconfig)
+    document = kubeconfig if isinstance(kubeconfig, Mapping) else load(kubeconfig)
     base = kubeconfig.parent if isinstance(kubeconfig, Path) else Path.cwd()
     cluster, user = select(document, context)
     server = str(cluster.get("server", "")).rstrip("/")
@@ -178,21 +190,6 @@ async def connect(
             proxy=cluster.get("proxy-url"),
             server_hostname=cluster.get("tls-server-name"),
         )
-
-
-def load_document(path: Path | None) -> Mapping[str, Any]:
-    """Read a kubeconfig file. Raises ConfigError naming the file."""
-    if path is None:
-        # Of several files the first that exists: merging them is for the plugin road, and rare for test clusters.
-        candidates = [Path(p) for p in os.environ.get("KUBECONFIG", "").split(os.pathsep) if p]
-        path = next((p for p in candidates if p.is_file()), Path.home() / ".kube" / "config")
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"kubeconfig {path}: {' '.join(str(error).split())}") from error
-    if not isinstance(document, Mapping):
-        raise ConfigError(f"kubeconfig {path}: not a mapping")
-    return document
 
 
 def select(document: Mapping[str, Any], context: str | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

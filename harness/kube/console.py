@@ -15,7 +15,7 @@ import aiohttp
 
 from harness.kube.backoff import Backoff
 from harness.kube.connection import Connection, describe
-from harness.kube.errors import KubeError, Unreachable, api_error
+from harness.kube.errors import ConfigError, Forbidden, KubeError, Unreachable, api_error
 from harness.kube.lines import LineSplitter
 from harness.kube.resources import VMIS, Resource
 from harness.kube.watch import StreamNote
@@ -23,9 +23,16 @@ from harness.kube.watch import StreamNote
 PROTOCOL = "plain.kubevirt.io"
 PING = 20.0
 """Seconds between websocket pings; idle proxies cut after 30-60 s. The embedded server answers them as any would."""
+HANDSHAKE = 60.0
+"""Seconds for the upgrade; virt-api asks virt-handler, which asks the launcher, before it answers."""
 MAX_LINE = 1 << 16
 """Bytes of one console line; beyond that it is not text and is handed out in pieces."""
 SUBRESOURCES = Resource(group="subresources.kubevirt.io", version="v1", plural=VMIS.plural, kind=VMIS.kind)
+
+_REFUSALS = {
+    403: "no console: RBAC denies get virtualmachineinstances/console in subresources.kubevirt.io",
+    401: "no console: the credentials are not accepted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class Console:
         """Yield lines and notes until the guest is over (as `ended` says) or the generator is closed.
 
         A gap is told when a later session has brought something: only then something may have been missed.
+        Raises Forbidden and ConfigError, which waiting does not mend.
         """
         loop = asyncio.get_running_loop()
         lost: float | None = None
@@ -80,6 +88,8 @@ class Console:
         while True:
             try:
                 socket = await self._connect()
+            except (Forbidden, ConfigError):
+                raise
             except KubeError as error:
                 if lost is not None and self._ended():
                     return
@@ -127,21 +137,25 @@ class Console:
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         server = self._connection.server
+        headers = await self._connection.headers()
         try:
-            socket: aiohttp.ClientWebSocketResponse = await self._connection.session.ws_connect(
-                server + self._path,
-                protocols=(PROTOCOL,),
-                headers=await self._connection.headers(),
-                heartbeat=PING,
-                max_msg_size=0,
-                timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
-                **self._connection.options(),
-            )
-            return socket  # noqa: TRY300
+            async with asyncio.timeout(HANDSHAKE):
+                socket: aiohttp.ClientWebSocketResponse = await self._connection.session.ws_connect(
+                    server + self._path,
+                    protocols=(PROTOCOL,),
+                    headers=headers,
+                    heartbeat=PING,
+                    max_msg_size=0,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+                    **self._connection.options(),
+                )
+                return socket
         except aiohttp.WSServerHandshakeError as error:
             if error.status == 401:
-                self._connection.renew_credentials()
-            raise api_error(error.status, {"message": f"no console ({error.status})"}) from error
+                self._connection.renew_credentials(headers)
+            raise api_error(
+                error.status, {"message": _REFUSALS.get(error.status, f"no console ({error.status})")}
+            ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(describe(error)) from error
 

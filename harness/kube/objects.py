@@ -38,7 +38,8 @@ _jitter = wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.1)
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, ApiError) else None
-    return asked if asked is not None else _jitter(state)
+    # `Retry-After: 0` allows to come back at once; doing so each time would be a tight loop.
+    return max(asked or 0.0, _jitter(state))
 
 
 def _throttled(error: BaseException) -> bool:

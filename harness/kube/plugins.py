@@ -51,7 +51,12 @@ class PluginCredentials:
     async def headers(self, *, renew: bool) -> Mapping[str, str]:
         """Return the header, after running the plugin again if asked."""
         if renew:
-            await self._refresh()
+            try:
+                await self._refresh()
+            except (ConfigException, OSError, ValueError) as error:
+                raise ConfigError(
+                    f"kubeconfig: the credential plugin failed: {' '.join(str(error).split())}"
+                ) from error
         return {"Authorization": self._authorization} if self._authorization else {}
 
     async def _refresh(self) -> Configuration:

@@ -38,6 +38,8 @@ VMIS = Resource(
 )
 VMS = Resource(group="kubevirt.io", version="v1", plural="virtualmachines", kind="VirtualMachine")
 KUBEVIRTS = Resource(group="kubevirt.io", version="v1", plural="kubevirts", kind="KubeVirt")
+RESOURCE_QUOTAS = Resource(group="", version="v1", plural="resourcequotas", kind="ResourceQuota")
+LIMIT_RANGES = Resource(group="", version="v1", plural="limitranges", kind="LimitRange")
 
 BY_KIND = {r.kind: r for r in (NODES, NAMESPACES, PODS, EVENTS, VMIS, VMS, KUBEVIRTS)}
 """Kind → resource, for manifests."""

@@ -23,10 +23,10 @@ from harness.kube.errors import (
     ApiError,
     BrokenStream,
     ClientError,
+    ConfigError,
     Gone,
     KubeError,
     TooManyRequests,
-    Unauthorized,
     Unreachable,
     api_error,
 )
@@ -128,10 +128,13 @@ class Watcher:
                 then = self._relist(str(error))
             except TooManyRequests as error:
                 then = self._retry(error, what="throttled", at_least=error.retry_after)
-            except ClientError:
+            except (ClientError, ConfigError):
                 raise
             except KubeError as error:
-                then = self._retry(error, what="reconnect")
+                if _is_from_the_future(error):
+                    then = self._relist(str(error))
+                else:
+                    then = self._retry(error, what="reconnect", at_least=getattr(error, "retry_after", None))
             else:
                 then = self._retry("the server ended the watch", what="reconnect")
             async with aclosing(then):
@@ -171,10 +174,10 @@ class Watcher:
                 then = self._retry(error, what="reconnect")
             except TooManyRequests as error:
                 then = self._retry(error, what="throttled", at_least=error.retry_after)
-            except ClientError:
+            except (ClientError, ConfigError):
                 raise
             except KubeError as error:
-                then = self._retry(error, what="reconnect")
+                then = self._retry(error, what="reconnect", at_least=getattr(error, "retry_after", None))
             async with aclosing(then):
                 async for note in then:
                     yield note
@@ -239,7 +242,8 @@ class Watcher:
         if kind == "ERROR":
             raise _error_event(item)
         version, uid = _version(item), _uid(item)
-        self._backoff.reset()
+        if version != self._known.version:
+            self._backoff.reset()  # what only repeats itself is no progress
         self._known.version = version
         if kind == "BOOKMARK":
             return None
@@ -258,10 +262,22 @@ def _error_event(status: Any) -> KubeError:
     payload = status if isinstance(status, dict) else {}
     code = int(payload.get("code") or (410 if payload.get("reason") in {"Expired", "Gone"} else 500))
     error: ApiError = api_error(code, payload)
-    if isinstance(error, ClientError) and not isinstance(error, Gone | TooManyRequests | Unauthorized):
-        # A stream that had begun can't have been a bad request; treat it as a failing server.
+    if isinstance(error, ClientError) and not isinstance(error, Gone | TooManyRequests):
+        # A stream that had begun can't have been a bad request; treat it as a failing server. An expired token (401)
+        # is renewed by the next request.
         return BrokenStream(str(error))
     return error
+
+
+def _is_from_the_future(error: KubeError) -> bool:
+    """Whether the server has not got as far as we had: its storage was restored from a backup.
+
+    apiserver/pkg/storage/errors.go NewTooLargeResourceVersionError: 504 with this cause.
+    """
+    if not isinstance(error, ApiError):
+        return False
+    causes = (error.payload.get("details") or {}).get("causes") or ()
+    return any(cause.get("reason") == "ResourceVersionTooLarge" for cause in causes)
 
 
 def _meta(item: dict[str, Any]) -> dict[str, Any]:
