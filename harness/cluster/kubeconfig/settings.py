@@ -1,0 +1,77 @@
+"""Comparing settings a scenario asks for with those a cluster has, and going back to what was. Pure."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.rules.errors import RulesError
+from harness.rules.quantities import Quantity
+
+KUBEVIRT_DEFAULTS: Mapping[tuple[str, ...], Any] = {
+    # kubevirt pkg/virt-config/virt-config.go DefaultMemoryOvercommit; the CR does not show it.
+    ("developerConfiguration", "memoryOvercommit"): 100,
+}
+
+
+def leaves(fragment: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield (path, value) of everything a fragment sets; lists are values."""
+    for key, value in fragment.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, (*path, str(key)))
+        else:
+            yield (*path, str(key)), value
+
+
+def at(tree: Any, path: tuple[str, ...]) -> Any:
+    """Return the value at a path, None where there is none."""
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def same(asked: Any, there: Any) -> bool:
+    """Whether two settings mean the same: equal, or equal quantities (`0.5Gi`, `512Mi`)."""
+    if asked == there:
+        return True
+    try:
+        return (
+            isinstance(asked, str | int)
+            and isinstance(there, str | int)
+            and Quantity.of(asked).cmp(Quantity.of(there)) == 0
+        )
+    except RulesError:
+        return False
+
+
+def differing(
+    asked: Mapping[str, Any], there: Mapping[str, Any], defaults: Mapping[tuple[str, ...], Any] | None = None
+) -> tuple[tuple[str, Any, Any], ...]:
+    """Return (dotted path, asked, there) of every setting that is not as asked."""
+    found: list[tuple[str, Any, Any]] = []
+    for path, value in leaves(asked):
+        has = at(there, path)
+        if has is None and defaults:
+            has = defaults.get(path)
+        if not same(value, has):
+            found.append((".".join(path), value, has))
+    return tuple(found)
+
+
+def restoring(before: Mapping[str, Any], fragment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that takes a patched tree back to `before`."""
+    patch: dict[str, Any] = {}
+    for path, value in leaves(fragment):
+        # Where a whole branch is new, the branch goes, not only its leaf.
+        depth = next((i for i in range(1, len(path)) if at(before, path[:i]) is None), len(path))
+        place = patch
+        for key in path[: depth - 1]:
+            place = place.setdefault(key, {})
+        there = at(before, path[:depth])
+        # A merge patch merges mappings: one that replaced a value must take its own leaves out again.
+        if isinstance(there, Mapping) and not isinstance(value, Mapping):
+            place[path[depth - 1]] = copy.deepcopy(dict(there))
+        else:
+            place[path[depth - 1]] = copy.deepcopy(there)
+    return patch

@@ -1,0 +1,333 @@
+"""The cluster source: connect, look, choose nodes, hold a fleet against quotas, change nothing without permission.
+
+Node settings can't be made here, and node sizes are what they are. What a scenario asks of nodes is compared with
+what they have; where it differs the scenario is not observable, with the reason. Calibrating a kubelet's threshold
+(facts of option C: a threshold of capacity - wanted size + wanted threshold) needs access to the node's files, which
+no Kubernetes API gives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from harness.cluster.base import Evidence, NodeHandle, NodeRequest, Reading, Undo
+from harness.cluster.errors import ClusterError, NotObservable
+from harness.cluster.kubeconfig import guard, quota, settings, survey
+from harness.cluster.kubeconfig.access import Access, review
+from harness.cluster.kubeconfig.rights import Part
+from harness.cluster.probe import note
+from harness.kube import node as kubelet
+from harness.kube.config import Chosen, choose
+from harness.kube.connection import connect
+from harness.kube.errors import Forbidden, KubeError, NotFound
+from harness.kube.objects import Objects
+from harness.kube.resources import KUBEVIRTS, LIMIT_RANGES, RESOURCE_QUOTAS
+from harness.units import MIB
+
+SIZE_TOLERANCE = 0.05
+"""Share by which a node may differ from the size a scenario asks: firmware and kernel take a few percent of a machine."""
+KERNEL_PATH, INITRD_PATH = "/boot/vmlinuz", "/boot/initramfs.cpio"
+KERNEL_ARGS = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off no_timer_check 8250.nr_uarts=1 audit=0"
+"""As in suites/manifests/agent.yaml: a merge patch can only replace the whole string."""
+NO_NODE_ACCESS = "no access to the nodes of an existing cluster: only stats/summary shows them"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user chose."""
+
+    kubeconfig: Path | Mapping[str, Any] | None = None
+    context: str | None = None
+    meant: bool = False
+    """`--i-mean-it`, for what looks like production."""
+    namespace: str = ""
+    """An existing namespace to run in; '' makes one per run."""
+    agent_image: str = ""
+    """Registry reference of the guest image."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """Scenario node name → node of the cluster."""
+    patch_kubevirt: bool = False
+    """May the KubeVirt CR be patched (and restored)?"""
+
+
+class KubeconfigCluster:
+    """One existing cluster. `async with` looks at it and, on exit, restores what was changed in it."""
+
+    kind: Literal["local", "kind", "kubeconfig", "model"] = "kubeconfig"
+    disposable = False
+
+    def __init__(self, options: Options, *, undo: Undo, run: str) -> None:
+        self._options = options
+        self._undo = undo
+        self._run = run
+        self._stack = AsyncExitStack()
+        self._restore: Mapping[str, Any] | None = None
+        self.namespace = options.namespace
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _open(self) -> None:
+        options = self._options
+        try:
+            self._chosen: Chosen = choose(options.kubeconfig, context=options.context)
+            self._identity = guard.Identity(
+                context=self._chosen.context,
+                cluster=self._chosen.cluster,
+                server=self._chosen.server,
+                namespace=options.namespace or self._chosen.namespace,
+            )
+            meant = options.meant and options.context is not None
+            guard.refuse(guard.suspicions(self._identity), self._identity, meant=meant)
+            connection = await self._stack.enter_async_context(connect(self._chosen.document))
+        except KubeError as error:
+            raise ClusterError(str(error)) from error
+        if not options.agent_image:
+            raise ClusterError(
+                "nodes of an existing cluster pull the guest from a registry: name its image with --agent-image REF"
+            )
+        self._objects = Objects(connection)
+        # A first call that fails for good must say so soon, not after the patience of a run.
+        self.survey = await survey.look(Objects(connection, patience=5.0), context=self._chosen.context)
+        guard.refuse(guard.suspicious_nodes(self.survey.nodes), self._identity, meant=meant)
+        parts: list[Part] = ["run", "node-stats"]
+        parts += ["kubevirt-settings"] if options.patch_kubevirt else []
+        parts += [] if options.namespace else ["namespaces"]
+        try:
+            self.access: Access = await review(
+                self._objects,
+                namespace=options.namespace,
+                kubevirt_namespace=self._kubevirt_namespace,
+                parts=parts,
+            )
+        except* ClusterError as errors:
+            raise errors.exceptions[0] from None
+        except* KubeError as errors:
+            raise survey.in_words(_first(errors), context=self._chosen.context) from errors
+        if not options.namespace and not self.access.may("namespaces"):
+            raise ClusterError(
+                "RBAC denies making a namespace per run: name an existing one with --namespace, "
+                "or grant it: density rbac --part namespaces | kubectl apply -f -"
+            )
+
+    async def __aexit__(self, *exc: object) -> None:
+        try:
+            if self._restore is not None:
+                await self._patch(self._restore, what="restored")
+                self._restore = None
+        finally:
+            await self._stack.aclose()
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def evidence(self) -> Evidence:
+        """`real`, unless it says itself that it is one of ours."""
+        return "predicted" if self.survey.embedded else "real"
+
+    @property
+    def kubeconfig(self) -> Mapping[str, Any]:
+        """The document with the chosen context as its current one."""
+        return self._chosen.document
+
+    @property
+    def qualifiers(self) -> Mapping[str, str]:
+        """Versions, kernel and accelerator, as far as the API tells."""
+        info = [(node.get("status") or {}).get("nodeInfo") or {} for node in self.survey.nodes]
+        kernels = sorted({str(i["kernelVersion"]) for i in info if i.get("kernelVersion")})
+        return {
+            "kubernetes": self.survey.kubernetes,
+            "kubevirt": self.survey.kubevirt_version,
+            "kernel": ", ".join(kernels),
+            "accelerator": "tcg" if self.survey.emulated else "kvm",
+        }
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """`kubernetes`, `kubevirt`, `kubevirtColumn`."""
+        column = self.survey.column
+        return {
+            "kubernetes": self.survey.kubernetes,
+            "kubevirt": self.survey.kubevirt_version,
+            **({"kubevirtColumn": column} if column else {}),
+        }
+
+    def capabilities(self) -> Mapping[str, str]:
+        """What can be seen and done here, or why not."""
+        return {
+            "cgroup-write": NO_NODE_ACCESS,
+            "cgroup-v2": NO_NODE_ACCESS,
+            "ksm": NO_NODE_ACCESS,
+            "swap": NO_NODE_ACCESS,
+            "kmsg": NO_NODE_ACCESS,
+            "oom-adj-negative": NO_NODE_ACCESS,
+            "kvm": "KubeVirt uses emulation here" if self.survey.emulated else "yes",
+            "node-stats": "yes" if self.access.may("node-stats") else "RBAC denies get nodes/proxy",
+            "kubelet-settings": "kubelets of an existing cluster are not touched",
+            "kubevirt-settings": "yes"
+            if self.access.may("kubevirt-settings")
+            else "the KubeVirt CR is patched only with --patch-kubevirt and the right to",
+        }
+
+    # -- setting it --------------------------------------------------------------------------------------------------
+
+    async def prepare_nodes(self, nodes: tuple[NodeRequest, ...]) -> tuple[NodeHandle, ...]:
+        """Choose nodes that are as asked. Raises NotObservable where none is, ClusterError for a bad choice."""
+        chosen = survey.choose(self.survey.nodes, [node.name for node in nodes], named=self._options.nodes)
+        handles: list[NodeHandle] = []
+        for request in nodes:
+            node = chosen[request.name]
+            name, size = str(node["metadata"]["name"]), survey.capacity(node)
+            if request.memory is not None:
+                self._size(request, name, size)
+            if request.kubelet:
+                await self._settings(request, name)
+            handles.append(NodeHandle(name=request.name, kube_name=name, memory=size))
+        return tuple(handles)
+
+    @staticmethod
+    def _size(request: NodeRequest, name: str, size: int) -> None:
+        assert request.memory is not None
+        if request.size_matters and abs(size - request.memory) > SIZE_TOLERANCE * request.memory:
+            raise NotObservable(
+                f"node {request.name} is to have {request.memory // MIB} MiB, {name} has {size // MIB}: nodes of an "
+                f"existing cluster are as they are (--set nodes.{request.name}.memory=… writes for this size)"
+            )
+        if size < request.memory * (1 - SIZE_TOLERANCE):
+            raise NotObservable(
+                f"node {request.name} needs {request.memory // MIB} MiB, the largest usable node has {size // MIB}"
+            )
+
+    async def _settings(self, request: NodeRequest, name: str) -> None:
+        if not self.access.may("node-stats"):
+            raise NotObservable(
+                f"the kubelet of {name} is to have settings of its own, and RBAC denies get nodes/proxy: "
+                "they can't even be compared"
+            )
+        try:
+            there = await kubelet.configz(self._objects, name)
+        except KubeError as error:
+            raise NotObservable(f"configz of {name}: {error}") from error
+        if wrong := settings.differing(request.kubelet, there):
+            path, asked, has = wrong[0]
+            raise NotObservable(
+                f"the kubelet of {name} has {path}: {_shown(has)}, the scenario asks {_shown(asked)}: kubelets of an "
+                "existing cluster are not touched (calibrating them needs access to the node)"
+            )
+
+    async def configure_kubevirt(self, configuration: Mapping[str, Any]) -> None:
+        """Patch the KubeVirt CR if that is allowed and needed; restored on exit. Raises NotObservable."""
+        wrong = settings.differing(configuration, self.survey.configuration, settings.KUBEVIRT_DEFAULTS)
+        if not wrong:
+            return
+        path, asked, has = wrong[0]
+        if not self.access.may("kubevirt-settings"):
+            raise NotObservable(
+                f"KubeVirt has {path}: {_shown(has)}, the scenario asks {_shown(asked)}: "
+                + self.capabilities()["kubevirt-settings"]
+            )
+        back = settings.restoring(self.survey.configuration, configuration)
+        if self._chosen.path is not None:
+            self._undo(
+                {
+                    "op": "kubectl-patch",
+                    "kubeconfig": str(self._chosen.path),
+                    "context": self._chosen.context,
+                    "resource": "kubevirts.v1.kubevirt.io",
+                    "namespace": self._kubevirt_namespace,
+                    "name": self._kubevirt_name,
+                    "patch": {"spec": {"configuration": back}},
+                }
+            )
+        self._restore = back
+        await self._patch(configuration, what="patched")
+
+    async def _patch(self, configuration: Mapping[str, Any], *, what: str) -> None:
+        patch = {"spec": {"configuration": dict(configuration)}}
+        try:
+            await self._objects.patch(
+                KUBEVIRTS, self._kubevirt_name, patch, namespace=self._kubevirt_namespace
+            )
+        except KubeError as error:
+            raise ClusterError(f"the KubeVirt configuration was not {what}: {error}") from error
+
+    def guest_settings(self, *, nonce: str, deaf: bool) -> Mapping[str, Any]:
+        """Return the agent's image and kernel arguments; nonce and deafness ride on the kernel command line."""
+        arguments = f"{KERNEL_ARGS} density.nonce={nonce}" + (" density.deaf=1" if deaf else "")
+        boot = {
+            "kernelArgs": arguments,
+            "container": {
+                "image": self._options.agent_image,
+                "kernelPath": KERNEL_PATH,
+                "initrdPath": INITRD_PATH,
+            },
+        }
+        return {"spec": {"domain": {"firmware": {"kernelBoot": boot}}}}
+
+    # -- sharing it with others ----------------------------------------------------------------------------------------
+
+    async def admit(self, namespace: str, fleet: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Hold a fleet's manifests against the namespace's quotas; return what is worth a note.
+
+        Raises ClusterError when it can't fit. What may not be read is not checked, and that is a note.
+        """
+        try:
+            quotas, _ = await self._objects.list_all(RESOURCE_QUOTAS, namespace=namespace)
+            limits, _ = await self._objects.list_all(LIMIT_RANGES, namespace=namespace)
+        except (Forbidden, NotFound) as error:
+            return (f"quotas are not checked: {error}",)
+        except KubeError as error:
+            raise ClusterError(f"quotas of namespace {namespace}: {error}") from error
+        asked = quota.wanted(
+            fleet,
+            column=self.survey.column or "main",
+            configuration=self.survey.configuration,
+            namespace=quota.surroundings(quotas, limits),
+        )
+        answer = quota.check(quotas, limits, asked)
+        if answer.refusals:
+            raise ClusterError(f"namespace {namespace}: {answer.refusals[0]}")
+        return tuple(answer.notes)
+
+    # -- seeing by it --------------------------------------------------------------------------------------------------
+
+    async def probe(self, nodes: tuple[NodeHandle, ...]) -> AsyncGenerator[Reading]:
+        """Yield what can't be seen here, then nothing more: stats/summary, which the API serves, is all there is."""
+        yield note("node-truth", NO_NODE_ACCESS)
+        for lack in self.access.lacks:
+            yield note("not-allowed", lack)
+        await asyncio.Event().wait()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _kubevirt_name(self) -> str:
+        return str(self.survey.kubevirt["metadata"]["name"])
+
+    @property
+    def _kubevirt_namespace(self) -> str:
+        return str(self.survey.kubevirt["metadata"].get("namespace") or "kubevirt")
+
+
+def _shown(value: Any) -> str:
+    return "no value" if value is None else str(value)
+
+
+def _first(errors: BaseExceptionGroup[KubeError]) -> KubeError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, KubeError)
+    return error
