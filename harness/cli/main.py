@@ -90,6 +90,9 @@ def run(
     control: Annotated[
         bool, typer.Option("--control/--no-control", help="Make the scenario's control run.")
     ] = True,
+    preflight: Annotated[
+        bool, typer.Option("--preflight/--no-preflight", help="Refuse what can't show what it says.")
+    ] = True,
     seed: Annotated[int | None, typer.Option(help="In place of the scenario's.")] = None,
     verbose: Verbose = 0,
 ) -> None:
@@ -107,6 +110,7 @@ def run(
                 accel=accel.value,
                 guest_kernel=guest_kernel,
                 control=control,
+                preflight=preflight,
                 seed=seed,
                 verbose=verbose,
                 command=("density", *sys.argv[1:]),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from harness.cli import errors
+from harness.cli.preflight import check
 from harness.cli.progress import show
 from harness.cluster.base import Cluster, Undo
 from harness.resources import claims_file
@@ -36,6 +37,7 @@ class Request:
     accel: str = "auto"
     guest_kernel: Path | None = None
     control: bool = True
+    preflight: bool = True
     seed: int | None = None
     verbose: int = 0
     command: tuple[str, ...] = ()
@@ -106,9 +108,12 @@ def run_command(request: Request) -> int:
     paths = find_scenarios(request.paths)
     claims, scenarios = load(paths, request.overrides)
     make_cluster = cluster_maker(request)
+    cautions = {s.source.path: check(s) if request.preflight else () for s in scenarios}
     codes: list[int] = []
     with show(verbose=request.verbose) as view:
         for scenario in scenarios:
+            for caution in cautions[scenario.source.path]:
+                view.step(f"preflight: {caution}")
             try:
                 result = asyncio.run(
                     run_interruptibly(scenario, claims, make_cluster, settings_of(request, view))

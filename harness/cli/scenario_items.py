@@ -6,9 +6,11 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from harness.cli import errors
+from harness.cli.preflight import check
 from harness.cli.progress import View
 from harness.cli.run import Request, cluster_maker, run_interruptibly, settings_of
 from harness.resources import claims_file
@@ -40,8 +42,13 @@ class Outcome:
 
 def load_for_pytest(path: Path, overrides: tuple[str, ...]) -> Loaded:
     """Load a scenario. Raises SpecError."""
-    claims = load_claims(claims_file())
+    claims = _claims()
     return Loaded(scenario=load_scenario(path, overrides=overrides, claims=claims), claims=claims)
+
+
+@cache
+def _claims() -> Mapping[str, Claim]:
+    return load_claims(claims_file())
 
 
 def names(scenario: Scenario) -> tuple[str, ...]:
@@ -55,6 +62,8 @@ def run_for_pytest(loaded: Loaded, *, cluster: str, runs: Path) -> Outcome:
     request = Request(paths=(), cluster=cluster, runs=runs, command=tuple(sys.argv))
     view = View(sys.stdout)
     try:
+        for caution in check(loaded.scenario):
+            view.step(f"preflight: {caution}")
         result = asyncio.run(
             run_interruptibly(
                 loaded.scenario, loaded.claims, cluster_maker(request), settings_of(request, view)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.main import main
+
 ROOT = Path(__file__).parents[2]
 RECORDINGS = ROOT / "tests" / "recordings"
 
@@ -50,6 +52,21 @@ def test_help_is_instant_and_imports_nothing_heavy(tmp_path: Path) -> None:
         (["run", "empty"], 2, "density: empty: no scenario files (*.yaml) in it"),
         (["run", "bad.yaml"], 2, "density: bad.yaml:3:1: unknown key 'fleets'"),
         (["run", "--cluster", "moon", "bad.yaml"], 2, "'moon' is not one of"),
+        (
+            ["run", str(ROOT / "suites" / "recorded" / "hard-eviction.yaml")],
+            2,
+            "use: density import RECORDING",
+        ),
+        (
+            [
+                "run",
+                str(ROOT / "suites" / "road" / "hard-eviction.yaml"),
+                "--set",
+                "nodes.target.memory=256Mi",
+            ],
+            2,
+            "preflight:",
+        ),
         (["run"], 2, "density: missing argument 'PATH…'"),
         (["replay", "nothing"], 2, "density: nothing: no such run"),
         (["report", "nothing"], 2, "density: nothing: no such run"),
@@ -62,15 +79,24 @@ def test_help_is_instant_and_imports_nothing_heavy(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(
-    tmp_path: Path, arguments: list[str], code: int, message: str
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.yaml").write_text("apiVersion: density/v1\nkind: Scenario\nfleets: []\n")
-    done = density(*arguments, cwd=tmp_path)
-    assert done.returncode == code
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert not done.stdout
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["density", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    assert ended.value.code == code
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not out
     assert not (tmp_path / "runs").exists()
 
 

@@ -59,7 +59,19 @@ def suite(tmp_path: Path) -> Path:
 def run_pytest(where: Path, *arguments: str, outcome: str = ITEMS) -> subprocess.CompletedProcess[str]:
     (where / "conftest.py").write_text(CONFTEST.format(outcome=outcome))
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rsf", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:hypothesispytest",
+            "-p",
+            "no:asyncio",
+            "-rsf",
+            *arguments,
+        ],
         cwd=where,
         capture_output=True,
         text=True,
@@ -70,11 +82,16 @@ def run_pytest(where: Path, *arguments: str, outcome: str = ITEMS) -> subprocess
 
 def test_each_claim_and_requirement_is_a_test_of_one_run(suite: Path) -> None:
     done = run_pytest(
-        suite, "-v", "-s", "--density-cluster", "kind", "--density-runs-dir", "there", "--junitxml=j.xml"
+        suite,
+        "-vs",
+        "--density-cluster=kind",
+        "--density-runs-dir=there",
+        "--density-set=metadata.name=renamed",
+        "--junitxml=j.xml",
     )
     assert done.returncode == 1
     assert "::HARD-2a " in done.stdout
-    assert done.stdout.count("ran tiny kind there") == 1
+    assert done.stdout.count("ran renamed kind there") == 1
     assert "2 passed, 1 skipped" in done.stdout.replace("1 failed, ", "")
     assert "not observable: no kvm" in done.stdout
     assert "refuted: nobody was evicted\nrun: runs/x" in done.stdout
@@ -100,11 +117,6 @@ def test_a_bad_scenario_is_a_collection_error_with_its_place(suite: Path) -> Non
     assert done.returncode == 2
     assert "tiny.yaml:7:1: unknown key 'promisses'" in done.stdout
     assert "Traceback" not in done.stdout
-
-
-def test_overrides_reach_the_scenario(suite: Path) -> None:
-    done = run_pytest(suite, "tiny.yaml", "--density-set", "metadata.name=renamed", "-s")
-    assert "ran renamed local runs" in done.stdout
 
 
 def test_other_runs_are_left_alone(suite: Path) -> None:
