@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from harness.cluster.base import Cluster, NodeHandle
+from harness.cluster.base import Cluster, NodeHandle, Reading
 from harness.kube import node as kubelet
 from harness.kube.connection import Connection
 from harness.kube.console import Console, ConsoleLine
-from harness.kube.errors import KubeError, NotFound
+from harness.kube.errors import Forbidden, KubeError, NotFound
 from harness.kube.objects import Objects
 from harness.kube.resources import EVENTS, KUBEVIRTS, NODES, PODS, VMIS, Resource
 from harness.kube.watch import Seen, StreamNote, Synced, Watcher
@@ -46,7 +46,7 @@ def watches(namespace: str) -> tuple[Watched, ...]:
         Watched(resource=VMIS, namespace=namespace),
         Watched(resource=EVENTS, namespace=namespace),
         # Events about nodes (NodeHasInsufficientMemory, SystemOOM) live in the namespace `default`.
-        Watched(resource=EVENTS, namespace="default", fields="involvedObject.kind=Node"),
+        Watched(resource=EVENTS, namespace="default", fields="involvedObject.kind=Node", optional=True),
     )
 
 
@@ -62,12 +62,15 @@ class Observers:
         self._synced: set[Watched] = set()
 
     async def watch_all(self, namespace: str, *, within: float = 60.0) -> None:
-        """Start the watches and return when each has listed once."""
-        wanted = watches(namespace)
+        """Start the watches of a run and return when each has listed once."""
+        await self.watch(watches(namespace), within=within)
+
+    async def watch(self, wanted: tuple[Watched, ...], *, within: float = 60.0) -> None:
+        """Start watches and return when each has listed once."""
         for item in wanted:
             self._start(self._watch(item), f"watch {item.resource.plural}")
         await self._stream.until(
-            lambda: len(self._synced) == len(wanted), within=within, what="the first lists were not answered"
+            lambda: self._synced.issuperset(wanted), within=within, what="the first lists were not answered"
         )
 
     async def _watch(self, item: Watched) -> None:
@@ -83,7 +86,7 @@ class Observers:
                         case Synced():
                             self._is_synced(item)
         except KubeError as error:
-            if not (item.optional and isinstance(error, NotFound)):
+            if not (item.optional and isinstance(error, NotFound | Forbidden)):
                 raise
             self._stream.note("not-served", f"{item.resource.plural}: {error}")
             self._is_synced(item)
@@ -121,11 +124,15 @@ class Observers:
 
     def probe(self, cluster: Cluster, nodes: tuple[NodeHandle, ...]) -> None:
         """Start the cluster's node probe."""
-        self._start(self._probe(cluster, nodes), "node probe")
+        self.readings(cluster.probe(nodes))
 
-    async def _probe(self, cluster: Cluster, nodes: tuple[NodeHandle, ...]) -> None:
+    def readings(self, probe: AsyncIterator[Reading]) -> None:
+        """Start recording what a probe yields."""
+        self._start(self._probe(probe), "node probe")
+
+    async def _probe(self, probe: AsyncIterator[Reading]) -> None:
         # A probe is a generator; closing it stops what it started.
-        readings = cast("AsyncGenerator[Any]", cluster.probe(nodes))
+        readings = cast("AsyncGenerator[Reading]", probe)
         async with aclosing(readings):
             async for reading in readings:
                 fields: Mapping[str, Any] = reading.fields
@@ -139,20 +146,25 @@ class Observers:
                         self._stream.note(str(fields["what"]), str(fields.get("text", "")), **data)
 
     async def configz(self, nodes: tuple[NodeHandle, ...]) -> dict[str, dict[str, Any]]:
-        """Fetch and record every node's effective KubeletConfiguration, by kube node name."""
+        """Fetch and record every node's effective KubeletConfiguration, by kube node name; none that we may not see."""
         objects = Objects(self._connection)
         found: dict[str, dict[str, Any]] = {}
         for handle in nodes:
-            found[handle.kube_name] = config = await kubelet.configz(objects, handle.kube_name)
+            try:
+                config = await kubelet.configz(objects, handle.kube_name)
+            except Forbidden as error:
+                self._stream.note("not-served", f"configz of {handle.kube_name}: {error}")
+                continue
+            found[handle.kube_name] = config
             self._stream.sample(source="configz", node=handle.kube_name, data={"kubeletconfig": config})
         return found
 
-    def stats(self, nodes: tuple[NodeHandle, ...]) -> None:
-        """Start fetching stats/summary of each node."""
+    def stats(self, nodes: tuple[NodeHandle, ...], *, period: float = STATS_PERIOD) -> None:
+        """Start fetching stats/summary of each node every `period` seconds."""
         for handle in nodes:
-            self._start(self._stats(handle.kube_name), f"stats {handle.kube_name}")
+            self._start(self._stats(handle.kube_name, period), f"stats {handle.kube_name}")
 
-    async def _stats(self, node: str) -> None:
+    async def _stats(self, node: str, usual: float) -> None:
         objects = Objects(self._connection, patience=0.0)
         clock = asyncio.get_running_loop().time
         failing = False
@@ -160,16 +172,17 @@ class Observers:
             began = clock()
             try:
                 summary = await kubelet.stats_summary(objects, node)
+            except Forbidden as error:
+                self._stream.note("not-served", f"stats/summary of {node}: {error}")
+                return
             except KubeError as error:
                 if not failing:
-                    self._stream.note(
-                        "lost-sample", f"stats/summary of {node}: {error}", seconds=STATS_PERIOD
-                    )
+                    self._stream.note("lost-sample", f"stats/summary of {node}: {error}", seconds=usual)
                 failing = True
             else:
                 failing = False
                 self._stream.sample(source="stats/summary", node=node, data=summary)
-            period = STATS_HURRY if self._hurried else STATS_PERIOD
+            period = STATS_HURRY if self._hurried else usual
             try:
                 async with asyncio.timeout(max(0.0, began + period - clock())):
                     await self._hurry.wait()

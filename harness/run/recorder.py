@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,14 +45,23 @@ class Recording:
 
 
 @asynccontextmanager
-async def recording(root: Path, provenance: Provenance, *, started: float) -> AsyncIterator[Recording]:
+async def recording(
+    root: Path,
+    provenance: Provenance,
+    *,
+    started: float,
+    wall: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
+) -> AsyncIterator[Recording]:
     """Make a run directory and yield what writes to it; the file is closed as complete only if the body ends well.
 
-    `started`: the epoch seconds that `provenance.started` says. Raises RecordsError (disk full, not writable).
+    `started`: the epoch seconds that `provenance.started` says. `wall` and `clock` as `Stream` takes them.
+    Raises RecordsError (disk full, not writable).
     """
     directory = RunDirectory.create(root, provenance)
     writer = directory.writer()
-    made = Recording(directory=directory, stream=Stream(writer, started=started), writer=writer)
+    stream = Stream(writer, started=started, wall=wall, clock=clock)
+    made = Recording(directory=directory, stream=stream, writer=writer)
     try:
         yield made
     except BaseException:

@@ -37,15 +37,20 @@ class Stream:
     """Stamps, records and dispatches. Everything happens in the event loop's thread, so the order is the arrival order.
 
     `t` counts from `started` (epoch seconds, a moment ago; None: now) on the loop's clock; `at` is the wall clock,
-    kept apart since it may be stepped.
+    kept apart since it may be stepped. `clock` replaces the loop's where what is recorded has a time of its own.
     """
 
     def __init__(
-        self, sink: Sink, *, started: float | None = None, wall: Callable[[], float] = time.time
+        self,
+        sink: Sink,
+        *,
+        started: float | None = None,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._sink = sink
         self._wall = wall
-        self._clock = asyncio.get_running_loop().time
+        self._clock = clock or asyncio.get_running_loop().time
         self.started = wall() if started is None else started
         self._start = self._clock() - (wall() - self.started)
         self._listeners: list[Listener] = []
