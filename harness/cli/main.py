@@ -15,6 +15,8 @@ import typer
 
 from harness.cli.claims_cmd import claims
 from harness.cli.explain_cmd import explain
+from harness.cli.report_cmd import report
+from harness.cli.why_cmd import why
 
 app = typer.Typer(
     name="density",
@@ -139,18 +141,6 @@ def replay(
     raise typer.Exit(replay_command(run_dir, runs_dir))
 
 
-@app.command()
-def report(
-    run_dir: Annotated[Path, typer.Argument(help="A run directory, or the id of one.", metavar="RUN")],
-    *,
-    runs_dir: RunsDir = RUNS,
-) -> None:
-    """Write the reports of a judged run anew, and print its findings."""
-    from harness.cli.runs import report_command  # noqa: PLC0415
-
-    raise typer.Exit(report_command(run_dir, runs_dir))
-
-
 @app.command(name="import")
 def import_(
     recording: Annotated[
@@ -188,6 +178,8 @@ def doctor(
 
 app.command()(claims)
 app.command()(explain)
+app.command()(report)
+app.command()(why)
 
 
 def main() -> NoReturn:
