@@ -1,0 +1,149 @@
+"""The probe of a kind cluster: every node's stream, and a watch of pods that tells whose cgroup is whose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from harness.cluster.base import Reading
+from harness.cluster.errors import ClusterError
+from harness.cluster.kind.engine import Engine
+from harness.cluster.kind.probe import Kmsg, Looks, Owner, remote_command
+from harness.cluster.kind.processes import CallError, streaming
+from harness.cluster.probe import note
+from harness.kube.connection import connect
+from harness.kube.errors import KubeError
+from harness.kube.resources import PODS
+from harness.kube.watch import Seen, Watcher
+
+PATIENCE = 60.0
+"""Seconds in which a node whose stream broke must be readable again; an OOM kill may take a node's shell with it."""
+AGAIN = 1.0
+_END = 1.0
+_QUEUE = 10_000
+
+
+def owner(pod: Mapping[str, Any]) -> Owner:
+    """Return whose a pod is: a VMI's launcher names it in its owner references."""
+    meta = pod.get("metadata") or {}
+    namespace = meta.get("namespace", "")
+    vmi = next(
+        (
+            f"{namespace}/{reference.get('name')}"
+            for reference in meta.get("ownerReferences") or ()
+            if reference.get("kind") == "VirtualMachineInstance"
+        ),
+        "",
+    )
+    return Owner(pod=f"{namespace}/{meta.get('name', '')}", vmi=vmi)
+
+
+class Observation:
+    """Looks at some nodes. `ids`: container id → node name, of all nodes (a kill may be in any)."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        nodes: tuple[str, ...],
+        ids: Mapping[str, str],
+        kubeconfig: Mapping[str, Any],
+    ) -> None:
+        self._engine = engine
+        self._nodes = nodes
+        self._ids = ids
+        self._kubeconfig = kubeconfig
+        self._owners: dict[str, Owner] = {}
+        self._said = ""
+        self._queue: asyncio.Queue[Reading | BaseException] = asyncio.Queue(_QUEUE)
+
+    async def readings(self) -> AsyncGenerator[Reading]:
+        """Yield readings until closed. Raises ClusterError when a node can't be read any more."""
+        tasks = [asyncio.create_task(self._told(self._own()), name="probe owners")]
+        for number, node in enumerate(self._nodes):
+            work = self._node(node, kmsg=number == 0)
+            tasks.append(asyncio.create_task(self._told(work), name=f"probe {node}"))
+        try:
+            while True:
+                item = await self._queue.get()
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - raised where readings are read
+            await self._queue.put(error)
+
+    async def _own(self) -> None:
+        try:
+            async with (
+                connect(self._kubeconfig) as connection,
+                aclosing(Watcher(connection, PODS).events()) as events,
+            ):
+                async for event in events:
+                    if isinstance(event, Seen):
+                        uid = str((event.object.get("metadata") or {}).get("uid", ""))
+                        self._owners[uid] = owner(event.object)
+        except KubeError as error:
+            raise ClusterError(f"the probe can't tell pods apart: {error}") from error
+
+    async def _node(self, node: str, *, kmsg: bool) -> None:
+        looks = Looks(node, self._owners)
+        log = Kmsg(self._ids, self._owners) if kmsg else None
+        clock = asyncio.get_running_loop().time
+        failing_since: float | None = None
+        while True:
+            before = looks.count
+            try:
+                await self._stream(node, looks, log)
+                why = "its stream ended"
+            except CallError as error:
+                why = str(error)
+            failing_since = clock() if failing_since is None or looks.count > before else failing_since
+            if clock() - failing_since > PATIENCE:
+                raise ClusterError(f"node {node} can't be read any more: {why}")
+            await self._queue.put(note("reconnect", f"{node}: {why}; reading it again"))
+            await asyncio.sleep(AGAIN)
+
+    async def _stream(self, node: str, looks: Looks, log: Kmsg | None) -> None:
+        call = self._engine.call(
+            "exec",
+            "--interactive",
+            node,
+            *remote_command(kmsg=log is not None),
+            seconds=_END,
+            name=f"{self._engine.flavour} exec {node} (probe)",
+        )
+        async with streaming(call) as process, asyncio.TaskGroup() as group:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            before, self._said = looks.count, ""
+            reading = group.create_task(self._errors(process.stderr, log))
+            async for raw in process.stdout:
+                line = raw.decode("utf-8", errors="replace").rstrip("\n")
+                if log is not None and log.since is None and line.startswith("T "):
+                    log.since = int(float(line[2:]) * 1e6)
+                for item in looks.feed(line):
+                    await self._queue.put(item)
+            # a background reader of the kernel log may hold standard error open
+            await asyncio.wait({reading}, timeout=_END)
+            reading.cancel()
+        if looks.count == before and self._said:
+            raise CallError(self._said)
+
+    async def _errors(self, stream: asyncio.StreamReader, log: Kmsg | None) -> None:
+        async for raw in stream:
+            line = raw.decode("utf-8", errors="replace").rstrip("\n")
+            if not line[:1].isdigit():  # no kernel record: the engine, or the shell, complains
+                self._said = line or self._said
+            reading = log.feed(line) if log is not None else None
+            if reading is not None:
+                await self._queue.put(reading)

@@ -1,0 +1,472 @@
+"""One kind cluster for as many runs as have its shape: made, or found again, and deleted in every way out.
+
+What deletes a cluster is an undo entry, written before the cluster is made: closing the undo file does it, also
+after an error or Ctrl-C, and `density clean` after a kill. A kept cluster has no such entry; its nodes are put back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+import yaml
+
+from harness.cluster import kubevirt
+from harness.cluster.base import Undo
+from harness.cluster.errors import ClusterError
+from harness.cluster.kind import config as kind_config
+from harness.cluster.kind import live as living
+from harness.cluster.kind.engine import Info
+from harness.cluster.kind.live import Live
+from harness.cluster.kind.names import Claim, names, shape_hash, state_directory
+from harness.cluster.kind.node import Node
+from harness.cluster.kind.processes import Call, CallError, run
+from harness.cluster.kind.settings import KindSettings
+from harness.cluster.kind.tools import Tools, check
+from harness.cluster.kind.working_kvm import why_no_kvm
+from harness.kube import config as kube_config
+from harness.kube.connection import Connection, connect
+from harness.kube.errors import KubeError
+from harness.kube.node import version
+from harness.kube.objects import Objects
+from harness.kube.resources import NODES
+from harness.kube.watch import Seen, Watcher
+from harness.resources import data_dir
+from harness.rules.columns import column
+from harness.rules.errors import ColumnError
+from harness.units import Bytes
+from workloads.image import ImageError, build_async
+from workloads.image.oci import Archive, write
+
+NODES_READY = 180.0
+"""Seconds for new nodes to be Ready: the network plugin's image is in the node image, starting it takes ~20."""
+ANSWERS = 20.0
+"""Seconds for a found cluster's API to answer, else it is taken for broken and made anew."""
+APPLY = 120.0
+INSTALLED = "installed"
+"""Value of `kubevirt_manifests` for a cluster that brings its own."""
+
+_log = structlog.get_logger(__name__)
+
+
+def _silent(text: str) -> None:
+    _log.info(text)
+
+
+class Pool:
+    """Holds at most one cluster. `undo` must outlive all runs that use it. Not tied to an event loop."""
+
+    def __init__(
+        self,
+        settings: KindSettings,
+        *,
+        undo: Undo,
+        environment: Mapping[str, str] | None = None,
+        progress: Callable[[str], None] = _silent,
+    ) -> None:
+        self.settings = settings
+        self.progress = progress
+        self._undo = undo
+        self._environment = dict(os.environ if environment is None else environment)
+        self._live: Live | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    # -- taking and leaving --------------------------------------------------------------------------------------------
+
+    async def acquire(self, *, workers: int) -> Live:
+        """Return a cluster with at least so many workers. Raises ClusterError; nothing is left of a failed attempt."""
+        wanted = max(workers, self.settings.workers)
+        if self._live is not None:
+            if len(self._live.nodes) >= workers:
+                return self._live
+            await self.close()
+        self._live = await self._bring_up(wanted)
+        return self._live
+
+    async def close(self) -> None:
+        """Delete the cluster, or put its nodes back if it is kept. Idempotent. Raises ClusterError."""
+        live, self._live = self._live, None
+        if live is None:
+            return
+        try:
+            if self.settings.keep:
+                for node in live.nodes:
+                    await node.restore()
+            else:
+                self.progress(f"deleting cluster {live.name}")
+                await self._delete(live.tools, live.claim)
+        except CallError as error:
+            raise ClusterError(f"cluster {live.name}: {error}") from error
+        finally:
+            live.claim.release()
+
+    async def export_logs(self, into: Path | None = None) -> Path | None:
+        """Save the nodes' logs; where, or None if that failed. Never raises for the cluster's faults."""
+        live = self._live
+        if live is None:
+            return None
+        return await self._save_logs(live.tools, live.name, into)
+
+    # -- bringing up ---------------------------------------------------------------------------------------------------
+
+    async def _bring_up(self, workers: int) -> Live:
+        settings = self.settings
+        tools = Tools.find(settings, self._environment)
+        info = await check(tools)
+        self.progress("reading KubeVirt's manifests")
+        manifests = (
+            None
+            if settings.kubevirt_manifests == INSTALLED
+            else await kubevirt.load_manifests(settings.kubevirt_manifests)
+        )
+        template = kind_config.load(
+            Path(settings.config) if settings.config else data_dir("kind-config") / "cluster.yaml"
+        )
+        self.progress("building the guest image")
+        try:
+            guest = await build_async()
+            agent = await asyncio.to_thread(write, guest)
+        except ImageError as error:
+            raise ClusterError(str(error)) from error
+        shape = {
+            "schema": 1,
+            "engine": tools.engine.flavour,
+            "address": dict(tools.engine.address),
+            "image": settings.image,
+            "workers": workers,
+            "config": template,
+            "kubevirt": manifests.digest if manifests else INSTALLED,
+            "emulation": settings.emulation,
+        }
+        claim, known = await self._claim(tools, shape)
+        try:
+            async with self._or_nothing(tools, claim):
+                if not known:
+                    await self._create(tools, info, claim, template, shape, workers)
+                live = await self._settle(tools, info, claim, agent)
+                why = await why_no_kvm(live.facts, local=not tools.engine.host, image=guest)
+                emulation = {"auto": bool(why), "yes": True, "no": False}[settings.emulation]
+                live.emulation, live.why_no_kvm = emulation, why
+                await self._kubevirt(live, manifests)
+                claim.note({**shape, "complete": True, "kept": settings.keep})
+        except BaseException:
+            claim.release()
+            raise
+        return live
+
+    async def _claim(self, tools: Tools, shape: Mapping[str, Any]) -> tuple[Claim, bool]:
+        """Take the first free name of this shape; True if a whole cluster of that name is there."""
+        directory = state_directory(self._environment)
+        try:
+            existing = await tools.clusters()
+        except CallError as error:
+            raise ClusterError(str(error)) from error
+        for name in names(shape):
+            claim = Claim.take(name, directory)
+            if claim is None:
+                continue
+            try:
+                if name not in existing:
+                    claim.forget()
+                    self._promise(tools, claim)
+                    return claim, False
+                if await self._usable(tools, claim, shape):
+                    self.progress(f"using cluster {name} again")
+                    self._promise(tools, claim)
+                    return claim, True
+                _refuse_foreign(claim)
+                self.progress(f"cluster {name} is not whole; making it anew")
+                self._promise(tools, claim)
+                await self._delete(tools, claim)
+            except CallError as error:
+                claim.release()
+                raise ClusterError(f"cluster {name}: {error}") from error
+            except BaseException:
+                claim.release()
+                raise
+            return claim, False
+        raise ClusterError(
+            f"all {len(names(shape))} clusters of shape {shape_hash(shape)} are in use by other harnesses"
+        )
+
+    async def _usable(self, tools: Tools, claim: Claim, shape: Mapping[str, Any]) -> bool:
+        noted = claim.noted()
+        if not noted.get("complete") or any(noted.get(key) != value for key, value in shape.items()):
+            return False
+        containers = await tools.engine.containers(claim.name)
+        if not containers or not all(container.running for container in containers):
+            return False
+        try:
+            await self._write_kubeconfig(tools, claim, await tools.kubeconfig(claim.name))
+            async with asyncio.timeout(ANSWERS), connect(claim.kubeconfig) as connection:
+                await version(Objects(connection, patience=ANSWERS))
+        except (KubeError, TimeoutError, CallError):
+            return False
+        return True
+
+    def _promise(self, tools: Tools, claim: Claim) -> None:
+        """Write down that the cluster is to be deleted, before it is made."""
+        if self.settings.keep:
+            return
+        self._undo(
+            {
+                "op": "kind-delete",
+                "target": claim.name,
+                "kind": tools.kind,
+                "engine": tools.engine.program,
+                "environment": tools.engine.address,
+            }
+        )
+
+    @asynccontextmanager
+    async def _or_nothing(self, tools: Tools, claim: Claim) -> AsyncIterator[None]:
+        """Leave no cluster behind if what is inside fails; save its logs first. Kept ones stay, once they were whole."""
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, ClusterError):
+                saved = await self._save_logs(tools, claim.name)
+                if saved is not None:
+                    error.add_note(f"logs of the nodes: {saved}")
+            if not (self.settings.keep and claim.noted().get("complete")):
+                # cancellation must not keep us from it; the undo entry is there if even this is cut short
+                cleaning = asyncio.ensure_future(self._delete(tools, claim))
+                try:
+                    await asyncio.shield(cleaning)
+                except CallError as failed:
+                    _log.warning("cluster not deleted", cluster=claim.name, why=str(failed))
+            raise
+
+    async def _create(
+        self,
+        tools: Tools,
+        info: Info,
+        claim: Claim,
+        template: Mapping[str, Any],
+        shape: Mapping[str, Any],
+        workers: int,
+    ) -> None:
+        host = self.settings.api_address or tools.engine.host
+        document = kind_config.build(
+            template,
+            name=claim.name,
+            shape=shape_hash(shape),
+            workers=workers,
+            cgroup=info.cgroup,
+            api_address=living.published_on(host),
+        )
+        claim.note({**shape, "complete": False, "kept": False, "created": time.time()})
+        self.progress(f"creating cluster {claim.name} (1 control plane, {workers} workers)")
+        claim.kubeconfig.unlink(missing_ok=True)  # pytest-kind would read an old one
+        with _scratch() as scratch:
+            path = scratch / "cluster.yaml"
+            path.write_text(kind_config.dump(document), encoding="utf-8")
+            await tools.blocking(
+                "create",
+                name=claim.name,
+                kubeconfig=claim.kubeconfig,
+                scratch=scratch,
+                seconds=self.settings.create_timeout,
+                config=str(path),
+                image=self.settings.image,
+            )
+        await self._write_kubeconfig(tools, claim, claim.kubeconfig.read_text(encoding="utf-8"))
+
+    async def _write_kubeconfig(self, tools: Tools, claim: Claim, text: str) -> None:
+        host = self.settings.api_address or tools.engine.host
+        document = yaml.safe_load(text)
+        if not isinstance(document, dict):
+            raise ClusterError(f"kind gave no kubeconfig for cluster {claim.name}")
+        if host and living.published_on(host):
+            document = living.reachable(document, host)
+        descriptor = os.open(claim.kubeconfig, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yaml.safe_dump(document, file, sort_keys=False)
+
+    async def _settle(self, tools: Tools, info: Info, claim: Claim, agent: Archive) -> Live:
+        """Wait for the nodes, load images, and find out what there is."""
+        containers = await tools.engine.containers(claim.name)
+        workers = sorted((c.name for c in containers if c.role == "worker"), key=living.worker_order)
+        if not workers:
+            raise ClusterError(f"cluster {claim.name} has no worker")
+        kubeconfig = kube_config.load(claim.kubeconfig)
+        self.progress("waiting for the nodes to be Ready")
+        async with connect(kubeconfig) as connection:
+            marked = await nodes_ready(connection, len(containers), seconds=NODES_READY)
+            served = await version(Objects(connection))
+        self.progress("loading images into the nodes")
+        await tools.load(claim.name, agent.path, tuple(workers))
+        if self.settings.kubevirt_images:
+            for archive in archives_in(self.settings.kubevirt_images):
+                await tools.load(claim.name, archive)
+        machine = Bytes(info.memory)
+        return Live(
+            tools=tools,
+            info=info,
+            claim=claim,
+            kubeconfig=kubeconfig,
+            workers=len(workers),
+            nodes=tuple(
+                Node(name, engine=tools.engine, undo=self._undo_nodes, machine=machine) for name in workers
+            ),
+            ids={container.id: container.name for container in containers},
+            image=agent.image,
+            facts=await living.facts(tools.engine, workers[0]),
+            versions={"kubernetes": str(served.get("gitVersion", ""))},
+            evidence="predicted" if marked or "embedded" in str(served.get("gitVersion")) else "real",
+        )
+
+    def _undo_nodes(self, entry: Mapping[str, Any]) -> None:
+        # the nodes of a cluster that is deleted need not be put back
+        if self.settings.keep:
+            self._undo(entry)
+
+    # -- KubeVirt ------------------------------------------------------------------------------------------------------
+
+    async def _kubevirt(self, live: Live, manifests: kubevirt.Manifests | None) -> None:
+        settings = self.settings
+        async with connect(live.kubeconfig) as connection:
+            objects = Objects(connection)
+            cr = await kubevirt.find(objects)
+            if cr is None:
+                if manifests is None:
+                    raise ClusterError(
+                        "KubeVirt is not installed in this cluster: give --kubevirt-manifests DIR|URL"
+                    )
+                self.progress(f"installing KubeVirt from {manifests.source}")
+                await self._install(live, manifests)
+                namespace = manifests.namespace
+            else:
+                namespace = cr["metadata"].get("namespace", "kubevirt")
+            cr = await kubevirt.wait_available(
+                connection,
+                namespace=namespace,
+                seconds=settings.kubevirt_timeout,
+                progress=self.progress,
+                no_pull=settings.kubevirt_images_loaded,
+            )
+        observed = str((cr.get("status") or {}).get("observedKubeVirtVersion") or "")
+        developer = ((cr.get("spec") or {}).get("configuration") or {}).get("developerConfiguration") or {}
+        live.emulation = bool(developer.get("useEmulation"))
+        try:
+            played = column(observed).name
+        except ColumnError:
+            played = ""
+        live.versions = {**live.versions, "kubevirt": observed, "kubevirtColumn": played}
+        if manifests is not None:
+            live.notes = {
+                **live.notes,
+                "kubevirt-manifests": f"{manifests.source} sha256:{manifests.digest[:16]}",
+            }
+
+    async def _install(self, live: Live, manifests: kubevirt.Manifests) -> None:
+        documents = kubevirt.operator_documents(manifests)
+        await self._kubectl(live, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=documents)
+        await self._kubectl(
+            live, "wait", "--for=condition=Established", f"crd/{kubevirt.CRD}", f"--timeout={APPLY:.0f}s"
+        )
+        resource = kubevirt.custom_resource(
+            manifests, emulation=live.emulation, workload_labels={kind_config.WORKER_LABEL: "true"}
+        )
+        await self._kubectl(live, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=[resource])
+
+    async def _kubectl(self, live: Live, *arguments: str, stdin: list[dict[str, Any]] | None = None) -> None:
+        data = b"".join(b"---\n" + json.dumps(document).encode() + b"\n" for document in stdin or ())
+        try:
+            await run(
+                Call(
+                    arguments=[live.tools.kubectl, "--kubeconfig", str(live.claim.kubeconfig), *arguments],
+                    seconds=APPLY + 30.0,
+                    environment=live.engine.environment,
+                    stdin=data,
+                    name=f"kubectl {arguments[0]}",
+                )
+            )
+        except CallError as error:
+            raise ClusterError(f"installing KubeVirt: {error}") from error
+
+    # -- taking down ---------------------------------------------------------------------------------------------------
+
+    async def _delete(self, tools: Tools, claim: Claim) -> None:
+        with _scratch() as scratch:
+            # kind writes the kubeconfig it is given; ours may be half-made
+            await tools.delete(claim.name, scratch / "kubeconfig", scratch)
+        claim.forget()
+
+    async def _save_logs(self, tools: Tools, name: str, into: Path | None = None) -> Path | None:
+        root = Path(self.settings.logs) if self.settings.logs else Path("runs")
+        target = into or root / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{name}-logs"
+        with suppress(CallError, OSError):
+            if name in await tools.clusters():
+                await tools.export_logs(name, target)
+                return target
+        return None
+
+
+async def nodes_ready(connection: Connection, count: int, *, seconds: float) -> bool:
+    """Wait until so many nodes are Ready; whether they are our own API server's. Raises ClusterError naming who is not."""
+    seen: dict[str, Mapping[str, Any]] = {}
+    try:
+        async with asyncio.timeout(seconds):
+            async for event in Watcher(connection, NODES).events():
+                if isinstance(event, Seen):
+                    seen[event.object["metadata"]["name"]] = event.object
+                    if sum(map(is_ready, seen.values())) >= count:
+                        marks = (node["metadata"].get("annotations") or {} for node in seen.values())
+                        return any(living.MARKER in mark for mark in marks)
+    except TimeoutError:
+        late = sorted(name for name, node in seen.items() if not is_ready(node)) or ["no node"]
+        raise ClusterError(
+            f"{len(late)} of {count} nodes are not Ready after {seconds:g} s: {', '.join(late)}"
+        ) from None
+    except KubeError as error:
+        raise ClusterError(f"the new cluster's API does not answer: {error}") from error
+    raise ClusterError("the watch of nodes ended")
+
+
+def is_ready(node: Mapping[str, Any]) -> bool:
+    """Whether a node's Ready condition is true."""
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def _refuse_foreign(claim: Claim) -> None:
+    if not claim.noted():
+        raise ClusterError(
+            f"a kind cluster {claim.name} exists that this harness has not made: "
+            f"kind delete cluster --name {claim.name}"
+        )
+
+
+def archives_in(directory: str) -> tuple[Path, ...]:
+    """Return the image archives in a directory, or the one that is named. Raises ClusterError if there is none."""
+    path = Path(directory)
+    found = tuple(sorted(path.glob("*.tar*"))) if path.is_dir() else (path,)
+    if not found:
+        raise ClusterError(f"--kubevirt-images {directory}: no *.tar in it")
+    return found
+
+
+class _scratch:  # noqa: N801 - used like a function
+    """A temporary directory."""
+
+    def __enter__(self) -> Path:
+        self._path = Path(tempfile.mkdtemp(prefix="density-kind-"))
+        return self._path
+
+    def __exit__(self, *exc: object) -> None:
+        shutil.rmtree(self._path, ignore_errors=True)

@@ -1,0 +1,202 @@
+"""Undoing what a dead run left of kind clusters, and finding clusters nobody's undo file knows.
+
+Called by undo operations, where there is no event loop to use: everything here blocks, with deadlines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.cluster import kubevirt
+from harness.cluster.errors import ClusterError
+from harness.cluster.kind.engine import CLUSTER_LABEL
+from harness.cluster.kind.names import Claim, read_note, state_directory
+from harness.cluster.kind.node import restore_arguments
+from harness.cluster.kind.processes import Call, CallError, run_blocking
+from harness.cluster.kind.settings import PREFIX
+from harness.kube.connection import connect
+from harness.kube.errors import KubeError
+from harness.kube.objects import Objects
+
+_DELETE = 180.0
+_ENGINE = 60.0
+
+
+def delete_cluster(entry: Mapping[str, Any]) -> str | None:
+    """Delete the cluster of an undo entry. Returns what was done, None if it is gone already. Raises ClusterError."""
+    name, kind = str(entry["target"]), str(entry["kind"])
+    if not name.startswith(PREFIX):
+        raise ClusterError(f"{name} is not a cluster of ours")
+    environment = _environment(entry)
+    found = run_blocking(
+        Call(arguments=[kind, "get", "clusters"], seconds=_ENGINE, environment=environment)
+    ).split()
+    if name not in found:
+        _forget(name)
+        return None
+    run_blocking(
+        Call(arguments=[kind, "delete", "cluster", "--name", name], seconds=_DELETE, environment=environment)
+    )
+    _forget(name)
+    return "deleted"
+
+
+def _forget(name: str) -> None:
+    for suffix in ("json", "kubeconfig"):
+        (state_directory() / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
+def restore_node(entry: Mapping[str, Any]) -> str | None:
+    """Put a node's kubelet, meminfo and limit back. None if the node is gone or untouched. Raises ClusterError."""
+    engine, node, environment = str(entry["engine"]), str(entry["target"]), _environment(entry)
+
+    def call(*arguments: str) -> str:
+        return run_blocking(Call(arguments=[engine, *arguments], seconds=_ENGINE, environment=environment))
+
+    known = call("ps", "--filter", f"label={CLUSTER_LABEL}", "--format", "{{.Names}}").split()
+    if node not in known:
+        return None
+    did = call("exec", node, *restore_arguments(str(entry["config"]), str(entry["drop-in"])))
+    call("update", "--memory", str(entry["memory"]), "--memory-swap", "-1", node)
+    return "restored" if "restored" in did else None
+
+
+def restore_kubevirt(entry: Mapping[str, Any]) -> str | None:
+    """Put a KubeVirt CR's configuration back. None if it is as it was, or the cluster is gone. Raises ClusterError."""
+    path = Path(str(entry["kubeconfig"]))
+    if not path.exists():
+        return None
+    namespace, _, name = str(entry["target"]).partition("/")
+
+    async def restore() -> bool:
+        async with connect(path, context=str(entry.get("context") or "") or None) as connection:
+            return await kubevirt.restore(
+                Objects(connection, patience=10.0),
+                namespace=namespace,
+                name=name,
+                configuration=entry.get("configuration"),
+            )
+
+    # an undo file may be closed inside a running event loop, which can't run another
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        try:
+            return "restored" if pool.submit(asyncio.run, restore()).result() else None
+        except KubeError as error:
+            raise ClusterError(f"KubeVirt {namespace}/{name}: {error}") from error
+
+
+def _environment(entry: Mapping[str, Any]) -> dict[str, str]:
+    address = {str(k): str(v) for k, v in (entry.get("environment") or {}).items()}
+    inherited = {k: v for k, v in os.environ.items() if k not in {"DOCKER_HOST", "DOCKER_CONTEXT"}}
+    programs = {str(Path(str(entry[key])).parent) for key in ("engine", "kind") if entry.get(key)}
+    return {**inherited, **address, "PATH": ":".join([*sorted(programs), inherited.get("PATH", "")])}
+
+
+# -- leaked clusters --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaked:
+    """A cluster `gc` looked at. `state`: deleted, in-use, young, kept, failed."""
+
+    name: str
+    age: float
+    """Seconds; of its oldest container."""
+    state: str
+    why: str = ""
+
+
+def collect(
+    *,
+    kind: str,
+    engine: str,
+    environment: Mapping[str, str],
+    older_than: float = 3600.0,
+    kept: bool = False,
+) -> tuple[Leaked, ...]:
+    """Delete clusters of ours (by kind's label and our prefix) that no living harness uses. Raises ClusterError.
+
+    `older_than` in seconds; `kept`: also those that were left on purpose.
+    """
+    env = {**environment}
+    listed = run_blocking(
+        Call(
+            arguments=[
+                engine,
+                "ps",
+                "--all",
+                "--filter",
+                f"label={CLUSTER_LABEL}",
+                "--format",
+                "{{.Names}}",
+            ],
+            seconds=_ENGINE,
+            environment=env,
+        )
+    ).split()
+    oldest: dict[str, float] = {}
+    if listed:
+        inspected = json.loads(
+            run_blocking(Call(arguments=[engine, "inspect", *listed], seconds=_ENGINE, environment=env))
+        )
+        for item in inspected:
+            name = str(((item.get("Config") or {}).get("Labels") or {}).get(CLUSTER_LABEL, ""))
+            if name.startswith(PREFIX):
+                age = time.time() - epoch(str(item.get("Created", "")))
+                oldest[name] = max(age, oldest.get(name, 0.0))
+    return tuple(
+        _collect(name, age, kind=kind, environment=env, older_than=older_than, kept=kept)
+        for name, age in sorted(oldest.items())
+    )
+
+
+def _collect(
+    name: str, age: float, *, kind: str, environment: Mapping[str, str], older_than: float, kept: bool
+) -> Leaked:
+    directory = state_directory(environment)
+    claim = Claim.take(name, directory)
+    if claim is None:
+        return Leaked(name=name, age=age, state="in-use")
+    try:
+        if read_note(directory, name).get("kept") and not kept:
+            return Leaked(name=name, age=age, state="kept")
+        if age < older_than:
+            return Leaked(name=name, age=age, state="young")
+        run_blocking(
+            Call(
+                arguments=[kind, "delete", "cluster", "--name", name],
+                seconds=_DELETE,
+                environment=environment,
+            )
+        )
+        claim.forget()
+    except CallError as error:
+        return Leaked(name=name, age=age, state="failed", why=str(error))
+    finally:
+        claim.release()
+    return Leaked(name=name, age=age, state="deleted")
+
+
+def epoch(text: str) -> float:
+    """Return the seconds of an engine's RFC 3339 time; of one that can't be read, now."""
+    head, _, _ = text.partition(".")
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(head.rstrip("Z")[:19])
+        return moment.replace(tzinfo=UTC).timestamp()
+    return time.time()
+
+
+def remove_scratch(path: Path) -> None:
+    """Remove a scratch directory."""
+    shutil.rmtree(path, ignore_errors=True)
