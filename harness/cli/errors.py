@@ -10,6 +10,7 @@ from harness.cluster.errors import ClusterError, NotObservable
 from harness.embedded.machine.errors import MachineError
 from harness.kube.errors import KubeError
 from harness.records.errors import RecordsError
+from harness.report.errors import ReportError
 from harness.run.errors import RunError
 from harness.run.interrupt import Interrupted
 from harness.spec.errors import SpecError
@@ -34,7 +35,7 @@ def explain(error: BaseException) -> tuple[int, str]:
         case _ if hasattr(error, "format_message"):  # typer's usage errors; their module is not public
             message = str(error.format_message())
             return USAGE, message[:1].lower() + message[1:]
-        case SpecError() | UsageError():
+        case SpecError() | UsageError() | ReportError():
             return USAGE, str(error)
         case Interrupted():
             return INTERRUPTED, str(error)

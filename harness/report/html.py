@@ -5,6 +5,7 @@ from __future__ import annotations
 import jinja2
 from markupsafe import Markup
 
+from harness.report.proof import proof_command
 from harness.report.view import OUTCOME_SIGNS, RunView
 
 _ENVIRONMENT = jinja2.Environment(
@@ -22,6 +23,21 @@ _MEANINGS = {
     "not-observable": "this cluster can't show it",
     "error": "the check itself failed",
 }
+_GROUPS = (
+    ("counts", "What fitted, what lived", "Counted by the judge's own index of the run."),
+    (
+        "latency",
+        "How long it took",
+        "Each is an interval: a number, and between which bounds it certainly lies. Quantiles count what never happened as longer.",
+    ),
+    (
+        "touch",
+        "What guests felt",
+        "Time to read one held page, by the guest's own clock: nearest-rank percentiles over the seconds of the run.",
+    ),
+)
+_ROWS = 60
+"""Numbers of a group on the page; all are in the CSV."""
 
 
 def render_html(view: RunView, *, timeline_svg: str) -> str:
@@ -31,5 +47,8 @@ def render_html(view: RunView, *, timeline_svg: str) -> str:
         view=view,
         signs=OUTCOME_SIGNS,
         meanings=_MEANINGS,
+        groups=_GROUPS,
+        rows=_ROWS,
+        command=proof_command([1], view.records).replace("1p", "LINEp"),
         timeline=Markup(timeline_svg),  # noqa: S704 - drawn by picture.py, whose text nodes matplotlib escapes
     )

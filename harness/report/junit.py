@@ -25,6 +25,9 @@ def render_junit(view: RunView) -> str:
     properties = ET.SubElement(suite, "properties")
     for name, value in (("evidence", view.evidence), *view.facts):
         ET.SubElement(properties, "property", name=_clean(name), value=_clean(value))
+    for item in view.numbers:
+        if not item.subject:
+            ET.SubElement(properties, "property", name=f"number.{item.key}", value=_clean(item.text))
     for row in rows:
         case = ET.SubElement(
             suite,

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
+from harness.report.crowd import CrowdLane, chosen_few, sums
+from harness.report.text import clean
 from harness.report.timeline import GAP, GuestLane, Mark, NodeLane, Series, Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MAX_GUESTS = 24
-"""Lanes drawn; what is left out is said in the picture."""
+MAX_GUESTS = 16
+"""Guests drawn each in a lane of its own; of more, `DRAWN` and one lane with the sums of all."""
+DRAWN = 8
+MAX_NODES = 8
 
 _CSS = {  # placeholder → CSS variable, defined in templates/style.css (Okabe-Ito based: safe for colour blindness)
     "#010101": "var(--ink)",
@@ -42,6 +47,7 @@ _MARKERS = {
     "power": ("^", EVENT),
     "phase": ("|", INK),
     "pod": ("|", INK),
+    "gone": ("x", INK),
     "condition": ("D", SOFT),
 }
 
@@ -62,20 +68,24 @@ _RC: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "path.simplify": True,
+    "text.parse_math": False,  # names of VMIs may hold dollars
 }
 
 
 def draw_timeline(timeline: Timeline) -> str:
     """Return the picture as an `<svg>` element, or '' when nothing was sampled."""
-    guests = timeline.guests[:MAX_GUESTS]
-    lanes: list[NodeLane | GuestLane] = [*timeline.nodes, *guests]
+    guests, crowd = chosen(timeline)
+    nodes = timeline.nodes[:MAX_NODES]
+    lanes: list[NodeLane | GuestLane | CrowdLane] = [*nodes, *([crowd] if crowd else []), *guests]
     if not lanes or timeline.end <= 0:
         return ""
     mpl.use("svg")
     from matplotlib.figure import Figure  # noqa: PLC0415 - costs 0.3 s, only when a picture is drawn
 
-    ratios = [2.2 if isinstance(lane, NodeLane) else 1.0 for lane in lanes]
-    with mpl.rc_context(_RC):
+    ratios = [1.0 if isinstance(lane, GuestLane) else 2.2 for lane in lanes]
+    # Glyphs the bundled font lacks are drawn by the reader's browser; matplotlib would warn of each.
+    with mpl.rc_context(_RC), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         figure = Figure(figsize=(10, 0.75 + 0.95 * sum(ratios)), layout="constrained")
         axes: list[Axes] = list(
             figure.subplots(len(lanes), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios})[
@@ -89,25 +99,36 @@ def draw_timeline(timeline: Timeline) -> str:
         for axis, lane in zip(axes, lanes, strict=True):
             if isinstance(lane, NodeLane):
                 _node(axis, lane, timeline.end)
+            elif isinstance(lane, CrowdLane):
+                _crowd(axis, lane, timeline.end)
             else:
                 _guest(axis, lane, top, timeline.end)
             _actions(axis, timeline.actions, labels=axis is axes[0])
             axis.set_xlim(0, timeline.end)
             axis.margins(x=0)
         axes[-1].set_xlabel("seconds since the start of the run")
-        if len(timeline.guests) > MAX_GUESTS:
-            figure.text(
-                0.99,
-                0.0,
-                f"{len(timeline.guests) - MAX_GUESTS} more guests not drawn",
-                ha="right",
-                va="bottom",
+        hidden = [
+            f"{count} more {what} not drawn"
+            for count, what in (
+                (len(timeline.nodes) - len(nodes), "nodes"),
+                (len(timeline.guests) - len(guests), "guests"),
             )
+            if count > 0
+        ]
+        if hidden:
+            figure.supxlabel("; ".join(hidden), fontsize=8, x=0.99, ha="right")
         out = io.StringIO()
         figure.savefig(
             out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
         )
     return _themeable(out.getvalue())
+
+
+def chosen(timeline: Timeline) -> tuple[list[GuestLane], CrowdLane | None]:
+    """Return the guests that get a lane each, and one with the sums of all where there are too many."""
+    if len(timeline.guests) <= MAX_GUESTS:
+        return timeline.guests, None
+    return chosen_few(timeline.guests, DRAWN), sums(timeline.guests, timeline.end)
 
 
 def _plot(axis: Axes, series: Series, colour: str, label: str, **style: Any) -> None:
@@ -131,7 +152,7 @@ def _node(axis: Axes, lane: NodeLane, end: float) -> None:
     _plot(axis, lane.available, AVAIL, "available", linewidth=1.4, drawstyle=style)
     for label, mib in lane.thresholds:
         colour = HARD if label.startswith("hard") else SOFT
-        axis.axhline(mib, color=colour, linewidth=1, linestyle="--", label=label)
+        axis.axhline(mib, color=colour, linewidth=1, linestyle="--", label=clean(label, most=40))
         if label.startswith("hard"):
             axis.axhspan(0, mib, color=colour, alpha=0.10, linewidth=0)
     axis.set_ylim(
@@ -139,7 +160,7 @@ def _node(axis: Axes, lane: NodeLane, end: float) -> None:
         top=lane.available.top * 1.12 or 1,
     )
     axis.set_ylabel("MiB")
-    axis.set_title(f"node {lane.name}: memory.available", loc="left", fontsize=9)
+    axis.set_title(f"node {clean(lane.name, most=80)}: memory.available", loc="left", fontsize=9)
     _marks(axis, lane.marks, end)
     axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, fontsize=8, frameon=False, ncols=4)
 
@@ -151,37 +172,66 @@ def _guest(axis: Axes, lane: GuestLane, top: float, end: float) -> None:
         axis.axhline(lane.request, color=REQUEST, linewidth=1, linestyle=":", label="memory request")
     axis.set_ylim(0, top * 1.35 or 1)
     axis.set_ylabel("MiB")
-    axis.set_title(lane.name.rpartition("/")[2], loc="left", fontsize=9)
+    axis.set_title(clean(lane.name.rpartition("/")[2], most=80), loc="left", fontsize=9)
     _marks(axis, lane.marks, end)
     axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, fontsize=7, frameon=False, ncols=3)
+
+
+def _crowd(axis: Axes, lane: CrowdLane, end: float) -> None:
+    """All guests together: sums of those sampled at each moment, and a tick for each that was taken."""
+    _plot(axis, lane.working_set, WS, "working sets of the pods, sum", linewidth=1.1)
+    _plot(axis, lane.held, HELD, "held by the guests, sum", linewidth=1.4)
+    if lane.request is not None:
+        axis.axhline(lane.request, color=REQUEST, linewidth=1, linestyle=":", label="memory requests, sum")
+    top = max(lane.working_set.top, lane.held.top, lane.request or 0)
+    axis.set_ylim(0, top * 1.25 or 1)
+    axis.set_ylabel("MiB")
+    axis.set_title(lane.title, loc="left", fontsize=9)
+    for kind, times in lane.deaths:
+        shape, colour = _MARKERS[kind]
+        axis.plot(
+            times,
+            [top * 1.12 or 1] * len(times),
+            marker=shape,
+            color=colour,
+            markersize=5,
+            linestyle="none",
+            label=f"{len(times)} {'Evicted' if kind == 'evicted' else 'OOM kill or panic'}",
+        )
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, fontsize=7, frameon=False, ncols=5)
 
 
 def _marks(axis: Axes, marks: Sequence[Mark], end: float) -> None:
     """Shapes where things happened, one label per cluster of marks, at the side with more room."""
     low, high = axis.get_ylim()
+    height = low + 0.62 * (high - low)
     ordered = sorted(marks, key=lambda m: (m.t, m.line))
     clusters: list[list[Mark]] = []
     for mark in ordered:
         shape, colour = _MARKERS.get(mark.kind, ("o", INK))
         axis.plot(
             [mark.t],
-            [low + 0.62 * (high - low)],
+            [height],
             marker=shape,
             color=colour,
             markersize=6,
             linestyle="none",
             clip_on=False,
         )
+        if mark.bounds is not None and mark.bounds[1] - mark.bounds[0] > 0.05:
+            axis.plot(
+                mark.bounds, [height, height], color=colour, linewidth=2.2, solid_capstyle="butt", alpha=0.55
+            )
         if clusters and mark.t - clusters[-1][-1].t < max(3.0, end * 0.06):
             clusters[-1].append(mark)
         else:
             clusters.append([mark])
     for cluster in clusters:
-        text = " · ".join(f"{m.label} {m.t:.1f}" for m in cluster)
+        text = " · ".join(f"{clean(m.label, most=40)} {m.t:.1f}" for m in cluster)
         late = cluster[0].t > end * 0.55
         axis.annotate(
             text,
-            (cluster[-1 if late else 0].t, low + 0.62 * (high - low)),
+            (cluster[-1 if late else 0].t, height),
             xytext=(-6 if late else 0, 7),
             textcoords="offset points",
             ha="right" if late else "left",
@@ -202,7 +252,7 @@ def _actions(axis: Axes, actions: Sequence[Mark], *, labels: bool) -> None:
                 continue
             placed = action.t
             axis.annotate(
-                action.label,
+                clean(action.label, most=30),
                 (action.t, high),
                 xytext=(2, -1),
                 textcoords="offset points",

@@ -5,10 +5,11 @@ Gaps stay gaps: a series is a list of segments, cut where two samples are furthe
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.records import model
@@ -55,6 +56,8 @@ class Mark:
     kind: str
     label: str
     line: int
+    bounds: tuple[float, float] | None = None
+    """Between which times it was, where that is less certain than the picture is fine."""
 
 
 @dataclass(slots=True)
@@ -88,6 +91,17 @@ class Timeline:
     actions: list[Mark]
     end: float
 
+    def bound(self, subject: str, kind: str, when: tuple[float, float], *, label: str, line: int) -> None:
+        """Give a mark its uncertainty, or add it where the records alone had none of the kind."""
+        lane = next((g for g in self.guests if g.name == subject), None)
+        if lane is None or not (math.isfinite(when[0]) and math.isfinite(when[1])):
+            return
+        for index, mark in enumerate(lane.marks):
+            if mark.kind == kind and when[0] - 1 <= mark.t:
+                lane.marks[index] = replace(mark, t=(when[0] + when[1]) / 2, bounds=when)
+                return
+        lane.marks.append(Mark((when[0] + when[1]) / 2, kind, label, line, when))
+
 
 def working_set(data: Mapping[str, Any]) -> int | None:
     """Usage minus inactive file pages, in bytes, as cAdvisor counts it; None where the sample has no usage."""
@@ -108,7 +122,9 @@ def threshold_mib(value: object, capacity: float | None) -> float | None:
     return None if found is None else found / MIB
 
 
-class _Reader:
+class TimelineReader:
+    """Builds the lanes, record by record."""
+
     def __init__(self, provenance: model.Provenance) -> None:
         self.provenance = provenance
         self.nodes: dict[str, NodeLane] = {}
@@ -226,6 +242,11 @@ class _Reader:
         capacity = maybe_quantity(dig(status, "capacity", "memory"))
         if capacity:
             lane.capacity = capacity / MIB
+        tainted = any(
+            t.get("key") == "node.kubernetes.io/memory-pressure" for t in dig(obj, "spec", "taints") or []
+        )
+        if tainted and self.once("taint", name):
+            lane.marks.append(Mark(t, "condition", "tainted", line))
         for condition in status.get("conditions") or []:
             if condition.get("type") == "MemoryPressure":
                 state = str(condition.get("status"))
@@ -252,6 +273,27 @@ class _Reader:
         if phase in {"Succeeded", "Failed"} and self.once("pod", str(meta.get("uid")), phase):
             lane.marks.append(Mark(t, "pod", f"pod {phase}", line))
 
+    def timeline(self) -> Timeline:
+        """Return what was read so far."""
+        for name, series in self.stats_only.items():
+            if not self.node(name).available:
+                self.node(name).available = series
+        for name, config in self.provenance.kubelet.items():
+            lane = self.node(name)
+            for kind, key in (("hard", "evictionHard"), ("soft", "evictionSoft")):
+                value = dig(config, key, "memory.available")
+                mib = None if value is None else threshold_mib(value, lane.capacity)
+                if mib:
+                    lane.thresholds.append((f"{kind} {value}", mib))
+        nodes = [lane for lane in self.nodes.values() if lane.available]
+        guests = [lane for lane in self.guests.values() if lane.held or lane.working_set or lane.marks]
+        return Timeline(
+            nodes=sorted(nodes, key=lambda lane: lane.name),
+            guests=sorted(guests, key=lambda lane: lane.name),
+            actions=self.actions,
+            end=self.end,
+        )
+
 
 def _sidecars(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [c for c in spec.get("initContainers") or [] if c.get("restartPolicy") == "Always"]
@@ -259,24 +301,7 @@ def _sidecars(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def read_timeline(provenance: model.Provenance, records: Iterable[tuple[int, model.Record]]) -> Timeline:
     """Draw the lanes of a run out of its records. Nodes without cgroup samples fall back to stats/summary rows."""
-    reader = _Reader(provenance)
+    reader = TimelineReader(provenance)
     for line, record in records:
         reader.read(line, record)
-    for name, series in reader.stats_only.items():
-        if not reader.node(name).available:
-            reader.node(name).available = series
-    for name, config in provenance.kubelet.items():
-        lane = reader.node(name)
-        for kind, key in (("hard", "evictionHard"), ("soft", "evictionSoft")):
-            value = dig(config, key, "memory.available")
-            mib = None if value is None else threshold_mib(value, lane.capacity)
-            if mib:
-                lane.thresholds.append((f"{kind} {value}", mib))
-    nodes = [lane for lane in reader.nodes.values() if lane.available]
-    guests = [lane for lane in reader.guests.values() if lane.held or lane.working_set or lane.marks]
-    return Timeline(
-        nodes=sorted(nodes, key=lambda lane: lane.name),
-        guests=sorted(guests, key=lambda lane: lane.name),
-        actions=reader.actions,
-        end=reader.end,
-    )
+    return reader.timeline()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from harness.judge.model import Finding, Findings
-from harness.records.model import Provenance
+from harness.records.model import SCHEMA_VERSION, Provenance
 from harness.records.rundir import RunDirectory
+from harness.report.deaths import Death, deaths
 from harness.report.errors import ReportError
+from harness.report.measures import Number, measure
+from harness.report.proof import CITED, SHOWN, Cited, digest, proof_command
+from harness.report.reading import Observed, observe
+from harness.report.text import clean
 from harness.spec.model import Claim
 
 OUTCOME_SIGNS = {
@@ -46,6 +51,8 @@ class Row:
     expected: str
     seen: str
     margin: str
+    low: float | None
+    high: float | None
     outcome: str
     sign: str
     word: str
@@ -80,11 +87,36 @@ class RunView:
     stated: tuple[tuple[str, str], ...]
     capabilities: tuple[tuple[str, str], ...]
     prediction: str = "no prediction"
+    records: str = "records.ndjson"
+    """The record file that line numbers count in, relative to where commands are to be run."""
+    problems: tuple[str, ...] = ()
+    """What is missing or unreadable in the run directory."""
+    numbers: tuple[Number, ...] = ()
+    deaths: tuple[Death, ...] = ()
+    deaths_note: str = ""
+    """Why deaths are not explained, where they are not."""
+    cited: tuple[Cited, ...] = ()
+    """The records that rows and numbers rest on, in order of lines."""
+    uncited: int = 0
+    """How many more there are."""
+
+    def of_group(self, group: str) -> tuple[Number, ...]:
+        """Numbers of one group."""
+        return tuple(n for n in self.numbers if n.group == group)
+
+    @property
+    def quoted(self) -> frozenset[int]:
+        """Lines that the page quotes, and can be linked to."""
+        return frozenset(c.line for c in self.cited)
 
 
 def load_view(path: Path, claims: Mapping[str, Claim]) -> RunView:
     """Read a run directory's provenance and findings. Raises ReportError when it was never judged."""
-    directory = RunDirectory.open(path)
+    return make_view(RunDirectory.open(path).provenance, load_findings(path), claims)
+
+
+def load_findings(path: Path) -> Findings:
+    """Read a run directory's findings. Raises ReportError when it was never judged, or by a newer program."""
     findings_file = path / "findings.json"
     try:
         findings = msgspec.json.decode(findings_file.read_bytes(), type=Findings)
@@ -92,14 +124,62 @@ def load_view(path: Path, claims: Mapping[str, Claim]) -> RunView:
         raise ReportError(
             f"{path}: not judged yet (no findings.json); run: density replay {shlex.quote(str(path))}"
         ) from error
-    except msgspec.DecodeError as error:
+    except OSError as error:
+        raise ReportError(f"{findings_file}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ReportError(f"{findings_file}: not readable as findings: {error}") from error
-    return make_view(directory.provenance, findings, claims)
+    if findings.schema > SCHEMA_VERSION:
+        raise ReportError(
+            f"{findings_file}: written with schema {findings.schema}, this program reads up to {SCHEMA_VERSION}; "
+            "use a newer kubevirt-density"
+        )
+    return findings
 
 
-def make_view(provenance: Provenance, findings: Findings, claims: Mapping[str, Claim]) -> RunView:
-    """Build the view-model. Pure."""
-    rows = [_row(f, claims) for f in findings.findings]
+def full_view(
+    directory: RunDirectory, claims: Mapping[str, Claim], *, records: str = ""
+) -> tuple[RunView, Observed]:
+    """Build the whole view-model of a judged run, reading its records twice (once to measure, once to cite).
+
+    `records`: how commands name the record file, where that is not simply its name. Raises ReportError, RecordsError.
+    """
+    records = records or directory.records_path.name
+    view = make_view(directory.provenance, load_findings(directory.path), claims, records=records)
+    observed = observe(directory)
+    numbers = measure(observed, records)
+    dead, note = deaths(directory, observed)
+    wanted = sorted(_lines(view, numbers, dead))
+    kept = set(wanted[:CITED])
+    cited = [digest(line, record) for line, record in directory.records() if line in kept] if kept else []
+    return (
+        replace(
+            view,
+            problems=tuple(observed.problems),
+            numbers=numbers,
+            deaths=dead,
+            deaths_note=note,
+            cited=tuple(cited),
+            uncited=len(wanted) - len(kept),
+        ),
+        observed,
+    )
+
+
+def _lines(view: RunView, numbers: tuple[Number, ...], dead: tuple[Death, ...]) -> set[int]:
+    found = {line for row in (*view.claims, *view.requirements) for line in row.proof[:SHOWN]}
+    found |= {line for item in numbers for line in item.proof}
+    return found | {line for death in dead for line in death.proof[:SHOWN]}
+
+
+def make_view(
+    provenance: Provenance,
+    findings: Findings,
+    claims: Mapping[str, Claim],
+    *,
+    records: str = "records.ndjson",
+) -> RunView:
+    """Build the view-model without what needs the records. Pure."""
+    rows = [_row(f, claims, records) for f in findings.findings]
     counted = Counter(r.outcome for r in rows if r.claim)
     facts = [
         ("run", provenance.run),
@@ -120,29 +200,41 @@ def make_view(provenance: Provenance, findings: Findings, claims: Mapping[str, C
         facts.append(("control of", provenance.control_of))
     stated = provenance.imported.get("stated") or {}
     return RunView(
-        run=provenance.run,
-        title=str(provenance.scenario.get("title") or provenance.scenario.get("name") or provenance.run),
-        scenario=str(provenance.scenario.get("path", "")),
-        cluster=provenance.cluster,
+        run=clean(provenance.run),
+        title=clean(
+            str(provenance.scenario.get("title") or provenance.scenario.get("name") or provenance.run)
+        ),
+        scenario=clean(str(provenance.scenario.get("path", ""))),
+        cluster=clean(provenance.cluster),
         evidence=provenance.evidence,
         evidence_means=_EVIDENCE[provenance.evidence],
-        badges=tuple(sorted(provenance.qualifiers.items())),
+        badges=_cleaned(sorted(provenance.qualifiers.items())),
         complete=findings.complete,
         valid=findings.valid,
-        invalid_because=tuple(findings.invalid_because),
-        outcome=provenance.outcome or "incomplete",
+        invalid_because=tuple(map(clean, findings.invalid_because)),
+        outcome=clean(provenance.outcome) or "incomplete",
         claims=tuple(r for r in rows if r.claim),
         requirements=tuple(r for r in rows if not r.claim),
         summary=tuple((o, counted[o]) for o in OUTCOME_SIGNS if counted[o]),
-        facts=tuple(facts),
-        stated=tuple((str(k), str(v)) for k, v in sorted(stated.items()))
+        facts=_cleaned(facts),
+        records=records,
+        stated=_cleaned((str(k), _stated(v)) for k, v in sorted(stated.items()) if v)
         if isinstance(stated, Mapping)
         else (),
-        capabilities=tuple(sorted(provenance.capabilities.items())),
+        capabilities=_cleaned(sorted(provenance.capabilities.items())),
     )
 
 
-def _row(finding: Finding, claims: Mapping[str, Claim]) -> Row:
+def _cleaned(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((clean(str(k)), clean(str(v))) for k, v in pairs)
+
+
+def _stated(value: object) -> str:
+    """What was stated of a recording, as JSON where it is no word."""
+    return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+
+
+def _row(finding: Finding, claims: Mapping[str, Claim], records: str) -> Row:
     claim = claims.get(finding.claim)
     word: str = finding.outcome
     if not finding.claim:
@@ -150,27 +242,21 @@ def _row(finding: Finding, claims: Mapping[str, Claim]) -> Row:
     elif finding.surprise:
         word = f"{finding.outcome} (surprise)"
     return Row(
-        check=finding.check,
-        claim=finding.claim,
+        check=clean(finding.check),
+        claim=clean(finding.claim),
         quote=claim.quote if claim else "",
-        kind=finding.kind,
-        expected=finding.expected,
-        seen=finding.seen,
+        kind=clean(finding.kind),
+        expected=clean(finding.expected),
+        seen=clean(finding.seen),
         margin="" if finding.margin is None else f"{finding.margin:+.3g}",
+        low=finding.low,
+        high=finding.high,
         outcome=finding.outcome,
         sign=OUTCOME_SIGNS[finding.outcome],
         word=word,
         surprise=finding.surprise,
-        reason=finding.reason,
+        reason=clean(finding.reason),
         proof=tuple(finding.proof),
-        jq=proof_command(finding.proof),
-        subjects=tuple(finding.subjects),
+        jq=proof_command(finding.proof, records),
+        subjects=tuple(map(clean, finding.subjects)),
     )
-
-
-def proof_command(lines: list[int] | tuple[int, ...]) -> str:
-    """The command that prints the records a finding rests on, from inside the run directory."""
-    if not lines:
-        return ""
-    wanted = ";".join(f"{n}p" for n in sorted(lines)[:20])
-    return f"sed -n '{wanted}' records.ndjson | jq ."

@@ -13,8 +13,9 @@ from harness.records.model import Provenance
 from harness.report.html import render_html
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
+from harness.report.proof import proof_command
 from harness.report.terminal import print_findings, render_plain
-from harness.report.view import RunView, make_view, proof_command
+from harness.report.view import RunView, make_view
 from harness.spec.model import Claim
 
 HOSTILE = '<script>alert(1)</script> | `x` \x1b[31mred\x1b[0m "quoted" & \x00'

@@ -1,0 +1,48 @@
+"""Words for people: no control characters, no surprises, the same number written the same way everywhere."""
+
+from __future__ import annotations
+
+import math
+
+from harness.judge.interval import Interval
+
+REPLACED = "\N{REPLACEMENT CHARACTER}"
+
+
+def clean(text: str, *, most: int = 4000) -> str:
+    """One line without control, bidirectional or other invisible characters, at most `most` characters long.
+
+    What a guest or a cluster said reaches every form through here.
+    """
+    flat = " ".join(text[: most * 2].split())
+    shown = flat if flat.isprintable() else "".join(c if c.isprintable() else REPLACED for c in flat)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def number(value: float) -> str:
+    """Four significant digits, thousands kept whole: `0.0123`, `2.241`, `12345`."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "−∞"
+    if value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    if abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.4g}"
+
+
+def spread(interval: Interval, unit: str) -> str:
+    """`2.2 s (2.1 … 2.4)`; `at least 2 s` or `at most 3 s` where one end is open."""
+    low, high = interval.low, interval.high
+    if math.isinf(low) and math.isinf(high):
+        return "unknown"
+    if math.isinf(high):
+        return f"at least {number(low)} {unit}"
+    if math.isinf(low):
+        return f"at most {number(high)} {unit}"
+    middle = f"{number((low + high) / 2)} {unit}"
+    return middle if high - low < 5e-4 else f"{middle} ({number(low)} … {number(high)})"
+
+
+def finite(value: float) -> float | None:
+    """A value fit for JSON: tenths of milliseconds, None for what has no bound."""
+    return round(value, 4) + 0.0 if math.isfinite(value) else None
