@@ -21,6 +21,8 @@ from harness.records.rundir import RunDirectory, run_id
 from harness.spec.model import Scenario
 
 CLUSTER = "imported"
+RECORDED = "recorded"
+"""`cluster` of what `density record` made."""
 CONTROL_FINDINGS = "control-findings.json"
 """What a run keeps of its control, so that it can be judged without it."""
 
@@ -104,7 +106,7 @@ def _provenance(
     started = known.started if known is not None else survey.started
     run = run_id(started=started, scenario=scenario.name, cluster=CLUSTER)
     outcome = "complete" if survey.complete else "interrupted"
-    if known is not None:
+    if known is not None and known.cluster != RECORDED:
         return msgspec.structs.replace(known, run=run, scenario=kept, imported=imported)
     column = scenario.stated.kubevirt_column if scenario.stated is not None else None
     return Provenance(
@@ -112,7 +114,8 @@ def _provenance(
         run=run,
         scenario=kept,
         cluster=CLUSTER,
-        evidence="real",
+        # What `density record` made is a recording like any other, but knows whether it saw one of our own clusters.
+        evidence="real" if known is None else known.evidence,
         started=started,
         qualifiers={k: v for k, v in sorted({**survey.qualifiers, **_named(survey)}.items()) if v},
         versions={
