@@ -85,7 +85,13 @@ class TestGuest:
 
 @contextlib.asynccontextmanager
 async def boot(
-    image: GuestImage, directory: Path, *, memory_mib: int = 256, arguments: str = "", reporting: bool = True
+    image: GuestImage,
+    directory: Path,
+    *,
+    memory_mib: int = 256,
+    arguments: str = "",
+    reporting: bool = True,
+    devices: tuple[str, ...] = (),
 ) -> AsyncIterator[TestGuest]:
     """Start a guest; it is killed on the way out if it still runs."""
     assert QEMU is not None
@@ -115,6 +121,7 @@ async def boot(
         *("-chardev", f"socket,id=ser,path={serial}", "-serial", "chardev:ser"),
         *("-qmp", f"unix:{directory / 'qmp'},server=on,wait=off"),
         *("-device", f"virtio-balloon-pci,free-page-reporting={'on' if reporting else 'off'}"),
+        *devices,
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", f"{APPEND} {arguments}"),
     )
     guest = TestGuest(process, directory)

@@ -85,7 +85,7 @@ def test_a_nonce_that_is_not_hexadecimal_is_not_echoed(sanitized_agent: Path, no
         ("7 touch pages=1", "@ err id=7 msg=nothing is held (held 0)"),
         ("7 shrink to=1", "@ err id=7 msg=shrink above what is held, use grow (held 0)"),
         ("7 rewrite bytes=1", "@ err id=7 msg=more than is held (held 0)"),
-        ("7 cache bytes=1", "@ err id=7 msg=no disk to read through the page cache"),
+        ("7 cache bytes=1", "@ err id=7 msg=no disk with serial density (held 0)"),
         (f"7 grow to={CAPACITY + 1}", "@ err id=7 msg=more than the guest has (held 0)"),
         ("7 h\x01\x7f", "@ err id=7 msg=unknown verb: h??"),
     ],
@@ -113,6 +113,7 @@ def test_the_longest_line_has_256_bytes(talk: HostAgent, length: int, fits: bool
 
 
 NUMBER = {"to", "rate", "seed", "bytes"}
+FLAG = {"on", "force", "fsync", "write"}
 GRAMMAR: dict[str, tuple[set[str], set[str]]] = {
     "hello": (set(), set()),
     "grow": ({"to"}, {"rate", "pages", "seed", "force"}),
@@ -123,7 +124,9 @@ GRAMMAR: dict[str, tuple[set[str], set[str]]] = {
     "stop": (set(), set()),
     "stat": (set(), set()),
     "deaf": ({"on"}, set()),
-    "cache": ({"bytes"}, set()),
+    "cache": ({"bytes"}, {"rate", "write"}),
+    "record": ({"rate"}, {"fsync", "bytes"}),
+    "vram": ({"bytes"}, set()),
 }
 
 
@@ -151,6 +154,7 @@ def is_legal(line: bytes) -> bool:
         elif key == "pages":
             good = value in {"unique", "shared", "zero"}
         else:
+            assert key in FLAG
             good = _number(value) and int(value) < 2
         if not good:
             return False
@@ -161,7 +165,8 @@ _VALUES = st.sampled_from(
     ["0", "1", "2", "4097", "18446744073709551615", "18446744073709551616", "", "-1", "unique"]
 )
 _PAIR = st.tuples(
-    st.sampled_from(["to", "rate", "pages", "seed", "bytes", "on", "force", "", "x"]), _VALUES
+    st.sampled_from(["to", "rate", "pages", "seed", "bytes", "on", "force", "fsync", "write", "", "x"]),
+    _VALUES,
 ).map("=".join)
 _NEARLY = st.tuples(
     st.sampled_from(["1", "18446744073709551615", "a", ""]),
@@ -184,6 +189,9 @@ def fuzzed(sanitized_agent: Path) -> Iterator[HostAgent]:
 @example(line=b"\x00\x00\xff 1 stat")
 @example(line=b"=" * 256)
 @example(line=b"1 stat " + b" " * 248 + b"\r\r")
+@example(line=b"1 record rate=18446744073709551615 fsync=1 bytes=512")
+@example(line=b"1 cache bytes=18446744073709551615 rate=0 write=1")
+@example(line=b"1 vram bytes=0")
 @given(line=st.one_of(_NEARLY, _BYTES))
 def test_any_line_is_obeyed_or_refused_as_the_grammar_says(fuzzed: HostAgent, line: bytes) -> None:
     fuzzed.send(line + b"\n77 hold\n")

@@ -26,7 +26,7 @@ def own_kernel(tmp_path: Path) -> Path:
 def test_an_image_is_built_offline_and_found_again(agent: Path, own_kernel: Path) -> None:
     image = build(guest_kernel=own_kernel)
     assert (image.kernel, image.release) == (own_kernel, "9.9-test")
-    assert image.missing == ("virtio_pci", "virtio_balloon", "evdev")
+    assert image.missing == ("virtio_pci", "virtio_balloon", "virtio_blk", "evdev")
     tree = {path: data for path, _, data, _, _ in read(image.initramfs.read_bytes())}
     assert tree["init"] == agent.read_bytes()
     assert tree["modules.list"] == b"/modules/button.ko\n"

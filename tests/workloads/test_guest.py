@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.embedded.machine.linux.disk import integrity, read_records
 from tests.workloads.qemu import MIB, QEMU, boot
 from workloads.image import GuestImage, ImageError, build
 
@@ -68,3 +69,42 @@ async def test_a_deaf_guest_goes_on(image: GuestImage, tmp_path: Path) -> None:
         await guest.send("bye")
         assert (await guest.expect("@ bye "))["reason"] == "command"
         assert await asyncio.wait_for(guest.process.wait(), 5) == 0
+
+
+async def test_killed_at_once_only_records_without_fsync_are_lost(image: GuestImage, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    with disk.open("wb") as file:
+        file.truncate(64 * MIB)
+    drive = f"driver=raw,node-name=d,file.driver=file,file.filename={disk},cache.direct=on"
+    devices = (
+        *("-device", "VGA,addr=0x2,vgamem_mb=16"),
+        *("-blockdev", f"driver=null-co,node-name=n,size={MIB}"),
+        *("-device", "virtio-blk-pci,drive=n,serial=somebodys"),
+        *("-blockdev", drive, "-device", "virtio-blk-pci,drive=d,serial=density"),
+    )
+    async with boot(image, tmp_path, memory_mib=128, devices=devices) as guest:
+        await guest.expect("@ hello ", within=30)
+        # display memory counts once it is written, and not more of it
+        before = guest.pss()
+        await guest.ask(f"vram bytes={16 * MIB}")
+        assert abs(guest.pss() - before - 16 * MIB) < 3 * MIB
+        # what goes through the page cache is held by the guest
+        before = guest.pss()
+        await guest.ask(f"cache bytes={16 * MIB}")
+        assert guest.pss() - before > 10 * MIB
+        await guest.ask("record rate=50 fsync=1")
+        while int((seen := await guest.expect("@ rec ", within=20))["synced"]) < 20:
+            pass
+        await guest.ask("record rate=0")
+        fsynced = int(seen["synced"])
+        await guest.ask("record rate=50 fsync=0")
+        while int((seen := await guest.expect("@ rec ", within=20))["n"]) < fsynced + 40:
+            pass
+        guest.process.kill()
+        await guest.process.wait()
+    found = integrity(
+        read_records(disk), run=int(seen["run"]), written=int(seen["n"]), synced=int(seen["synced"])
+    )
+    assert found.lost_synced == ()
+    assert found.torn == 0
+    assert len(found.lost_unsynced) >= 30  # the guest's kernel writes dirty pages back after 30 s

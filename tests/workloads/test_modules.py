@@ -30,6 +30,7 @@ def tree(tmp_path: Path) -> Path:
         "drivers/virtio/virtio_balloon.ko.xz": lzma.compress(
             module("virtio_balloon", "virtio", "virtio_ring")
         ),
+        "drivers/block/virtio_blk.ko": module("virtio_blk", "virtio", "virtio_ring"),
         "drivers/acpi/button.ko.gz": gzip.compress(module("button")),
         "drivers/char/hw_random/virtio-rng.ko": module("virtio_rng", "virtio", "rng-core"),
     }
@@ -51,6 +52,7 @@ def test_modules_come_after_what_they_depend_on(tree: Path) -> None:
         "virtio_pci_modern_dev",
         "virtio_pci",
         "virtio_balloon",
+        "virtio_blk",
         "button",
     ]
     assert found.missing == ("evdev",)

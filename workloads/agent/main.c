@@ -20,7 +20,7 @@
 #define MAX_SETTLE_MS 3600000u
 #define GRND_INSECURE_FLAG 4u /* linux/random.h: never waits for entropy, which early boot has not got */
 
-static struct session session;
+static struct session session = {.devices.disk.fd = -1};
 
 static uint64_t secret(const char *nonce)
 {
@@ -80,9 +80,12 @@ static void run_as_init(void)
 static int usage(void)
 {
     (void)fputs("usage: agent --stdio [--nonce HEX] [--deaf] [--capacity BYTES] [--available BYTES] [--events PATH]\n"
+                "             [--disk PATH] [--vram PATH]\n"
                 "  --capacity   what the guest is said to have (default: MemTotal)\n"
                 "  --available  MemAvailable at hello, which the 90% line is drawn from\n"
                 "  --events     read power button events (struct input_event) from this FIFO\n"
+                "  --disk       write records to, and churn page cache on, this file\n"
+                "  --vram       the display's memory\n"
                 "Without --stdio it runs only as PID 1 of a guest.\n",
                 stderr);
     return 2;
@@ -94,6 +97,7 @@ static int run_on_stdio(int argc, char **argv)
         {"stdio", no_argument, NULL, 's'},           {"nonce", required_argument, NULL, 'n'},
         {"deaf", no_argument, NULL, 'd'},            {"capacity", required_argument, NULL, 'c'},
         {"available", required_argument, NULL, 'a'}, {"events", required_argument, NULL, 'e'},
+        {"disk", required_argument, NULL, 'k'},      {"vram", required_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
     };
     uint64_t capacity = meminfo_read().total;
@@ -125,6 +129,12 @@ static int run_on_stdio(int argc, char **argv)
                 perror(optarg);
                 return 2;
             }
+            break;
+        case 'k':
+            session.devices.disk.path = optarg;
+            break;
+        case 'v':
+            session.devices.vram.path = optarg;
             break;
         default:
             return usage();

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum key { KEY_TO, KEY_RATE, KEY_PAGES, KEY_SEED, KEY_BYTES, KEY_ON, KEY_FORCE, KEY_COUNT };
+enum key { KEY_TO, KEY_RATE, KEY_PAGES, KEY_SEED, KEY_BYTES, KEY_ON, KEY_FORCE, KEY_FSYNC, KEY_WRITE, KEY_COUNT };
 
 #define BIT(k) (1u << (k))
 
-static const char *const key_names[KEY_COUNT] = {"to", "rate", "pages", "seed", "bytes", "on", "force"};
+static const char *const key_names[KEY_COUNT] = {"to", "rate", "pages", "seed", "bytes", "on", "force", "fsync", "write"};
 
 struct grammar {
     const char *name;
@@ -26,7 +26,9 @@ static const struct grammar grammars[] = {
     {"stop", VERB_STOP, 0, 0},
     {"stat", VERB_STAT, 0, 0},
     {"deaf", VERB_DEAF, BIT(KEY_ON), 0},
-    {"cache", VERB_CACHE, BIT(KEY_BYTES), 0},
+    {"cache", VERB_CACHE, BIT(KEY_BYTES), BIT(KEY_RATE) | BIT(KEY_WRITE)},
+    {"record", VERB_RECORD, BIT(KEY_RATE), BIT(KEY_FSYNC) | BIT(KEY_BYTES)},
+    {"vram", VERB_VRAM, BIT(KEY_BYTES), 0},
     {"bye", VERB_BYE, 0, 0},
 };
 
@@ -87,6 +89,10 @@ static bool set_value(struct command *out, enum key key, const char *value)
         return parse_flag(value, &out->on);
     case KEY_FORCE:
         return parse_flag(value, &out->force);
+    case KEY_FSYNC:
+        return parse_flag(value, &out->fsync);
+    case KEY_WRITE:
+        return parse_flag(value, &out->write);
     case KEY_COUNT:
         break;
     }

@@ -20,6 +20,8 @@ enum verb {
     VERB_STAT,
     VERB_DEAF,
     VERB_CACHE,
+    VERB_RECORD,
+    VERB_VRAM,
     VERB_BYE
 };
 
@@ -29,12 +31,14 @@ struct command {
     uint64_t id;
     enum verb verb;
     uint64_t to;    /* bytes: grow, shrink */
-    uint64_t rate;  /* bytes per second, 0: as fast as possible: grow */
-    uint64_t bytes; /* rewrite, cache */
+    uint64_t rate;  /* bytes per second, 0: as fast as possible: grow, cache. Records per second, 0: stop: record */
+    uint64_t bytes; /* rewrite, cache, vram; size of one record: record */
     uint64_t count; /* pages: touch */
     uint64_t seed;  /* grow */
     enum pages pages;
     bool on;    /* deaf */
+    bool fsync; /* record: each record is on the disk before the next is written */
+    bool write; /* cache: dirty pages instead of clean ones */
     bool force; /* grow: also beyond the refusal line */
 };
 

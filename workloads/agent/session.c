@@ -15,6 +15,7 @@
 #define SAMPLE_NS ((uint64_t)250 * NS_PER_MS)
 #define SAMPLE_PAGES 32 /* 4 times a second: enough for a p99, 0.5 MiB/s of reads where the guest is swapped */
 #define HELD_NS ((uint64_t)200 * NS_PER_MS)
+#define RECORD_NS ((uint64_t)250 * NS_PER_MS)
 #define BYE_DRAIN_MS 500
 /* What a grow leaves of MemAvailable at hello. Beyond it the guest's own OOM killer meets init, a panic. Measured: a
  * guest of 128 MiB panics with less than 8 MiB left, larger ones later than 5 %. */
@@ -70,8 +71,20 @@ static void say_err(struct session *s, uint64_t id, const char *reason)
     output_line(&s->output, false, "err id=%" PRIu64 " msg=%s", id, reason);
 }
 
+static void say_record(struct session *s, bool routine)
+{
+    uint64_t synced = atomic_load(&s->record.synced); /* before `written`: never ahead of it */
+
+    output_line(&s->output, routine, "rec up=%" PRIu64 " id=%" PRIu64 " run=%" PRIu64 " n=%" PRIu64 " synced=%" PRIu64, up_ms(),
+                s->record_id, s->record.run, atomic_load(&s->record.written), synced);
+}
+
 static void say_bye(struct session *s, const char *reason)
 {
+    if (s->record.used) {
+        record_finish(&s->record);
+        say_record(s, false);
+    }
     output_line(&s->output, false, "bye up=%" PRIu64 " held=%" PRIu64 " reason=%s", up_ms(), s->memory.held, reason);
     output_drain(&s->output, BYE_DRAIN_MS);
     s->finished = true;
@@ -105,13 +118,43 @@ static void start_job(struct session *s, const struct command *command, uint64_t
         say_err(s, command->id, reason);
         return;
     }
-    if (!job_start(&next, command, &s->memory, now, reason)) {
+    if (!job_start(&next, command, &s->memory, &s->devices, now, reason)) {
         say_err(s, command->id, reason);
         return;
     }
     cut_job(s);
     s->job = next;
     s->next_held = now;
+}
+
+static void obey_record(struct session *s, const struct command *command, uint64_t now)
+{
+    uint64_t before = s->record.used ? s->record.bytes : RECORD_MAX_BYTES;
+    uint64_t bytes = command->bytes == 0 ? before : command->bytes;
+
+    if (bytes != RECORD_MIN_BYTES && bytes != RECORD_MAX_BYTES) {
+        say_err(s, command->id, "a record has 512 or 4096 bytes");
+        return;
+    }
+    if (s->record.used && bytes != before) {
+        say_err(s, command->id, "records of another size are on the disk");
+        return;
+    }
+    if (command->rate == 0) {
+        record_stop(&s->record);
+        if (s->record.used)
+            say_record(s, false);
+    } else if (!disk_open(&s->devices.disk)) {
+        say_err(s, command->id, "no disk with serial " DISK_SERIAL);
+        return;
+    } else if (!record_start(&s->record, &s->devices.disk, s->memory.secret, command->rate, bytes, command->fsync)) {
+        say_err(s, command->id, "no thread to record with");
+        return;
+    } else {
+        s->record_id = command->id;
+        s->next_record = now;
+    }
+    say_ok(s, command->id, now, false);
 }
 
 static void obey(struct session *s, const struct command *command)
@@ -127,6 +170,8 @@ static void obey(struct session *s, const struct command *command)
     case VERB_SHRINK:
     case VERB_REWRITE:
     case VERB_TOUCH:
+    case VERB_CACHE:
+    case VERB_VRAM:
         start_job(s, command, now);
         break;
     case VERB_HOLD:
@@ -142,8 +187,8 @@ static void obey(struct session *s, const struct command *command)
         s->deaf = command->on;
         say_ok(s, command->id, now, false);
         break;
-    case VERB_CACHE: /* files of an initramfs are not page cache that could be dropped */
-        say_err(s, command->id, "no disk to read through the page cache");
+    case VERB_RECORD:
+        obey_record(s, command, now);
         break;
     case VERB_BYE:
         cut_job(s);
@@ -201,8 +246,26 @@ static void work(struct session *s, uint64_t now)
         say_held(s, s->job.running);
         s->next_held = now_ns() + HELD_NS;
     }
-    if (!s->job.running)
+    if (s->job.running)
+        return;
+    if (s->job.error != 0)
+        say_err(s, s->job.command.id, strerror(s->job.error));
+    else
         say_ok(s, s->job.command.id, s->job.started, false);
+}
+
+static void watch_record(struct session *s, uint64_t now)
+{
+    int error = atomic_load(&s->record.error);
+
+    if (!s->record.running || (now < s->next_record && error == 0))
+        return;
+    say_record(s, error == 0);
+    s->next_record = now + RECORD_NS;
+    if (error != 0) {
+        record_stop(&s->record);
+        say_err(s, s->record_id, strerror(error));
+    }
 }
 
 static void be_periodic(struct session *s, uint64_t now)
@@ -231,6 +294,8 @@ static int wait_ms(const struct session *s, uint64_t now, uint64_t step)
 
     if (s->memory.held > 0 && s->next_sample < next)
         next = s->next_sample;
+    if (s->record.running && s->next_record < next)
+        next = s->next_record;
     if (next < s->ready_at)
         next = s->ready_at;
     if (s->job.running && step < next)
@@ -268,6 +333,7 @@ void session_run(struct session *s)
             break;
         uint64_t now = now_ns();
         be_periodic(s, now);
+        watch_record(s, now);
         if (s->job.running && now >= step) {
             work(s, now);
             step = s->job.running ? job_next(&s->job, now_ns()) : 0;
@@ -275,5 +341,6 @@ void session_run(struct session *s)
             step = 0;
         }
     }
+    record_stop(&s->record);
     output_drain(&s->output, BYE_DRAIN_MS);
 }

@@ -10,12 +10,16 @@
 #include "output.h"
 #include "power.h"
 #include "protocol.h"
+#include "record.h"
 
 #define NONCE_BYTES 65
 
 struct session {
     struct memory memory;
     struct job job;
+    struct devices devices;
+    struct record record;
+    uint64_t record_id; /* of the command that records now */
     struct output output;
     struct power power;
     struct line_buffer line;
@@ -28,7 +32,7 @@ struct session {
     bool finished;
     char nonce[NONCE_BYTES];
     uint64_t available_at_hello; /* bytes; what the refusal line is drawn from */
-    uint64_t next_second, next_sample, next_held;
+    uint64_t next_second, next_sample, next_held, next_record;
 };
 
 /* Runs until power-off is due or, in host mode, input ends. The last line has then been written. */

@@ -30,11 +30,12 @@ WARNINGS = (
     "-Wwrite-strings",
     "-pedantic",
 )
-GUEST = ("-std=gnu11", "-Os", "-static", "-s", *WARNINGS)
+GUEST = ("-std=gnu11", "-Os", "-static", "-pthread", "-s", *WARNINGS)
 SANITIZED = (
     "-std=gnu11",
     "-O1",
     "-g",
+    "-pthread",
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",
     *WARNINGS,

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from workloads.image.errors import KernelError
 
-WANTED = ("virtio_pci", "virtio_balloon", "button", "evdev")
-"""Free page reporting needs the first two, the power button the others."""
+WANTED = ("virtio_pci", "virtio_balloon", "virtio_blk", "button", "evdev")
+"""Free page reporting needs the first two, records and page-cache churn the third, the power button the others."""
 
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _SUFFIX = re.compile(r"\.ko(\.xz|\.gz|\.zst)?$")

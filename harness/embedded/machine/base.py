@@ -62,8 +62,25 @@ class GuestExit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskShape:
+    """A raw virtio-blk disk. A file that is not there yet is made, sparse, of `size`; one that is there is used as it is.
+
+    `serial`: the guest agent writes only to a disk named `density`. `cache`: libvirt's names; `auto` is what KubeVirt
+    does without `disk.cache`: none where the file takes O_DIRECT, else writethrough (virt-launcher, SetDriverCacheMode).
+    """
+
+    path: Path
+    size: Bytes
+    serial: str = "density"
+    cache: Literal["auto", "none", "writethrough"] = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuestShape:
-    """One QEMU, as far as memory is concerned."""
+    """One QEMU, as far as memory is concerned.
+
+    `balloon`: the device of `autoattachMemBalloon`; nobody ever moves it, it is there for free page reporting.
+    """
 
     name: str
     memory: Bytes
@@ -71,6 +88,8 @@ class GuestShape:
     graphics: bool = True
     free_page_reporting: bool = True
     mem_merge: bool = True
+    balloon: bool = True
+    disk: DiskShape | None = None
     nonce: str = ""
     deaf: bool = False
     kernel_args: str = ""
@@ -89,10 +108,15 @@ class PodShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerShape:
-    """A container's cgroup. `oom_score_adj` is written as far as the machine permits and read back."""
+    """A container's cgroup. `oom_score_adj` is written as far as the machine permits and read back.
+
+    `swap`: `memory.swap.max`, the container's share under LimitedSwap (rules.swap). None: no swap where there is a limit.
+    v1 can't bound swap alone: memory and swap together get `limit + swap`, and 0 without a limit is swappiness 0.
+    """
 
     limit: Bytes | None
     oom_score_adj: int
+    swap: Bytes | None = None
 
 
 class Console(Protocol):
@@ -137,7 +161,7 @@ class Guest(Protocol):
         ...
 
     def process_memory(self) -> Mapping[str, int]:
-        """`{"pid", "rss", "pss"}` in bytes; {} when gone."""
+        """`{"pid", "rss", "pss"}` and, where the kernel tells, `swapPss`, `ksmMerging`, `ksmProfit` in bytes; {} when gone."""
         ...
 
 

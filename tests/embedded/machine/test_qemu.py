@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.embedded.machine.base import GuestImage, GuestShape
+from harness.embedded.machine.base import DiskShape, GuestImage, GuestShape
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import qemu
+from harness.embedded.machine.linux import disk, qemu
 from harness.units import Bytes
 
 IMAGE = GuestImage(kernel=Path("/k/vmlinuz"), initramfs=Path("/k/initramfs.cpio"), release="6.1.0")
@@ -55,6 +55,32 @@ def test_ksm_and_free_page_reporting_can_be_opted_out_of() -> None:
     shape = GuestShape(name="g", memory=Bytes(1 << 28), mem_merge=False, free_page_reporting=False)
     assert following(line(shape), "-machine") == "q35,mem-merge=off"
     assert "virtio-balloon-pci,free-page-reporting=off" in line(shape)
+
+
+def test_without_a_balloon_there_is_no_device_for_it() -> None:
+    assert not any(
+        "balloon" in word for word in line(GuestShape(name="g", memory=Bytes(1 << 28), balloon=False))
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "direct", "write_cache"), [("none", "on", "on"), ("writethrough", "off", "off")]
+)
+def test_a_disk_is_raw_virtio_with_libvirts_cache_mode(
+    mode: disk.CacheMode, direct: str, write_cache: str
+) -> None:
+    shape = GuestShape(
+        name="g", memory=Bytes(1 << 28), disk=DiskShape(path=Path("/d/a,b.raw"), size=Bytes(1 << 20))
+    )
+    arguments = qemu.command(
+        program=Path("/q"), shape=shape, image=IMAGE, sockets=SOCKETS, accelerator="tcg", cache=mode
+    )
+    assert (
+        f"driver=file,filename=/d/a,,b.raw,node-name=file0,cache.direct={direct},cache.no-flush=off"
+        in arguments
+    )
+    assert f"virtio-blk-pci,addr=0x4,drive=disk0,serial=density,write-cache={write_cache}" in arguments
+    assert "VGA,addr=0x2,vgamem_mb=16" in arguments
 
 
 def test_kvm_has_no_translation_cache() -> None:

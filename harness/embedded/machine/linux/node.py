@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.embedded.machine.base import GuestImage, GuestShape, Memory, OomKill, PodShape, Undo
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import cgroup, pss, qemu
+from harness.embedded.machine.linux import cgroup, disk, pss, qemu
 from harness.embedded.machine.linux.cgroup import Group
 from harness.embedded.machine.linux.guest import Launch, LinuxGuest, spawn
 from harness.embedded.machine.linux.oomcounters import Counters, Level
@@ -89,6 +89,10 @@ class LinuxPod:
         if group is not None and container not in self._counters:
             self._counters[container] = Counters.now(self._levels(group))
         sockets = qemu.Sockets.under(self._host.next_directory())
+        cache: disk.CacheMode = "none"
+        if shape.disk is not None:
+            disk.prepare(shape.disk, undo=self._host.undo)
+            cache = disk.cache_mode(shape.disk)
         launch = Launch(
             name=shape.name,
             container=container,
@@ -98,6 +102,7 @@ class LinuxPod:
                 image=self._host.image,
                 sockets=sockets,
                 accelerator=self._host.accelerator,
+                cache=cache,
             ),
             sockets=sockets,
             confinement=qemu.Confinement(

@@ -18,6 +18,7 @@ from typing import Literal
 from harness.embedded.machine.base import GuestImage, GuestShape
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import syscalls
+from harness.embedded.machine.linux.disk import CacheMode
 from harness.embedded.machine.linux.procfs import write_once
 
 Accelerator = Literal["kvm", "tcg"]
@@ -76,9 +77,18 @@ class Sockets:
 
 
 def command(
-    *, program: Path, shape: GuestShape, image: GuestImage, sockets: Sockets, accelerator: Accelerator
+    *,
+    program: Path,
+    shape: GuestShape,
+    image: GuestImage,
+    sockets: Sockets,
+    accelerator: Accelerator,
+    cache: CacheMode = "none",
 ) -> list[str]:
-    """Return the argument list. `shape.memory` goes to the byte (QEMU rounds up to its page size)."""
+    """Return the argument list. `shape.memory` goes to the byte (QEMU rounds up to its page size).
+
+    `cache` is how the disk's file is opened (disk.cache_mode), for a shape that has one.
+    """
     accel = "kvm" if accelerator == "kvm" else "tcg,thread=multi,tb-size=32"
     append = [KERNEL_ARGS]
     if shape.nonce:
@@ -94,16 +104,44 @@ def command(
         *("-vga", "none", "-display", "none", "-no-reboot"),
         *("-chardev", f"socket,id=ser,path={_value(str(sockets.serial))}", "-serial", "chardev:ser"),
         *("-qmp", f"unix:{_value(str(sockets.qmp))},server=on,wait=off"),
-        *(
-            "-device",
-            f"virtio-balloon-pci,free-page-reporting={'on' if shape.free_page_reporting else 'off'}",
-        ),
+        *_balloon(shape),
+        *_disk(shape, cache),
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", " ".join(append)),
     ]
     if shape.graphics:
         # what virt-launcher gives every amd64 VMI that does not say autoattachGraphicsDevice: false
         arguments += ["-device", "VGA,addr=0x2,vgamem_mb=16", "-vnc", f"unix:{_value(str(sockets.vnc))}"]
     return arguments
+
+
+def _balloon(shape: GuestShape) -> list[str]:
+    if not shape.balloon:
+        return []
+    return [
+        "-device",
+        f"virtio-balloon-pci,free-page-reporting={'on' if shape.free_page_reporting else 'off'}",
+    ]
+
+
+def _disk(shape: GuestShape, cache: CacheMode) -> list[str]:
+    """Return the disk's options, as libvirt makes them of `<driver type='raw' cache=…>`.
+
+    The address is fixed because without one QEMU would give it the video device's.
+    none bypasses the host's page cache and obeys the guest's flushes; writethrough goes through it and flushes every write.
+    """
+    if shape.disk is None:
+        return []
+    direct = "on" if cache == "none" else "off"
+    file = f"driver=file,filename={_value(str(shape.disk.path))},node-name=file0,cache.direct={direct},cache.no-flush=off"
+    write_cache = "on" if cache == "none" else "off"
+    return [
+        *("-blockdev", file),
+        *("-blockdev", f"driver=raw,file=file0,node-name=disk0,cache.direct={direct},cache.no-flush=off"),
+        *(
+            "-device",
+            f"virtio-blk-pci,addr=0x4,drive=disk0,serial={_value(shape.disk.serial)},write-cache={write_cache}",
+        ),
+    ]
 
 
 def _value(text: str) -> str:
