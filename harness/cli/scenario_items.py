@@ -58,25 +58,27 @@ def names(scenario: Scenario) -> tuple[str, ...]:
 
 
 def run_for_pytest(loaded: Loaded, *, cluster: str, runs: Path) -> Outcome:
-    """Run a scenario as `density run` would; errors become part of the outcome."""
+    """Run a scenario as `density run` would; errors become part of the outcome, so that nothing is run twice."""
     request = Request(paths=(), cluster=cluster, runs=runs, command=tuple(sys.argv))
     view = View(sys.stdout)
+    where = ""
     try:
         for caution in check(loaded.scenario):
             view.step(f"preflight: {caution}")
+        settings = settings_of(request, view)
         result = asyncio.run(
-            run_interruptibly(
-                loaded.scenario, loaded.claims, cluster_maker(request), settings_of(request, view)
-            )
+            run_interruptibly(loaded.scenario, loaded.claims, cluster_maker(request), settings)
         )
+        where = str(result.run.directory.path)
+        provenance = result.run.directory.provenance
+        judged = verdict(
+            loaded.scenario, result.findings, provenance, baseline_for(loaded.scenario, provenance)
+        )
+        view.finished(result, judged)
     except Interrupted as error:
         return Outcome(interrupted=str(error))
     except Exception as error:  # noqa: BLE001 - told per item, so that the other scenarios still run
-        return Outcome(error=errors.explain(error)[1])
-    provenance = result.run.directory.provenance
-    judged = verdict(loaded.scenario, result.findings, provenance, baseline_for(loaded.scenario, provenance))
-    view.finished(result, judged)
-    where = str(result.run.directory.path)
+        return Outcome(directory=where, error=errors.explain(error)[1])
     for run in (result.run, result.control):
         if run is not None and run.outcome == "interrupted":
             return Outcome(directory=where, interrupted=run.reason)
