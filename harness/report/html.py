@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import re
+
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.report.proof import proof_command
 from harness.report.view import OUTCOME_SIGNS, RunView
 
-_ENVIRONMENT = jinja2.Environment(
+ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("harness.report"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_MEANINGS = {
+
+
+def marked(text: str) -> Markup:
+    """Text with `code` between backticks set as code; everything else escaped."""
+    parts = re.split(r"`([^`]+)`", text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
+        for index, part in enumerate(parts)
+    )
+
+
+ENVIRONMENT.filters["marked"] = marked
+MEANINGS = {
     "holds": "what the page says was seen",
     "differs": "the page is imprecise: something close to it was seen",
     "refuted": "the page is wrong: what was seen contradicts it",
@@ -42,11 +56,11 @@ _ROWS = 60
 
 def render_html(view: RunView, *, timeline_svg: str) -> str:
     """Return the page. Everything but our own SVG is escaped."""
-    template = _ENVIRONMENT.get_template("run.html.j2")
+    template = ENVIRONMENT.get_template("run.html.j2")
     return template.render(
         view=view,
         signs=OUTCOME_SIGNS,
-        meanings=_MEANINGS,
+        meanings=MEANINGS,
         groups=_GROUPS,
         rows=_ROWS,
         command=proof_command([1], view.records).replace("1p", "LINEp"),

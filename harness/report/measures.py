@@ -17,6 +17,7 @@ from harness.judge.endings import Ending
 from harness.judge.evictions import Eviction
 from harness.judge.interval import Interval
 from harness.judge.seen import Run
+from harness.judge.tracks import Track
 from harness.records import served
 from harness.report.proof import percentile_command
 from harness.report.reading import Observed
@@ -79,10 +80,8 @@ def _of_interest(run: Run) -> list[Ending]:
 
 def ran(incarnation: Incarnation) -> tuple[float, int] | None:
     """Return time and line at which a VMI (or plain pod) was first seen Running."""
-    tracks = [incarnation.vmi] if incarnation.vmi is not None else incarnation.pods
-    marks = [
-        (p.t, p.line) for track in tracks if track is not None for p in track.phases if p.phase == "Running"
-    ]
+    tracks: Sequence[Track] = [incarnation.vmi] if incarnation.vmi is not None else incarnation.pods
+    marks = [(p.t, p.line) for track in tracks for p in track.phases if p.phase == "Running"]
     return min(marks, default=None)
 
 

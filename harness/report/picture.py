@@ -82,7 +82,7 @@ def draw_timeline(timeline: Timeline) -> str:
     mpl.use("svg")
     from matplotlib.figure import Figure  # noqa: PLC0415 - costs 0.3 s, only when a picture is drawn
 
-    ratios = [1.0 if isinstance(lane, GuestLane) else 2.2 for lane in lanes]
+    ratios = [1.15 if isinstance(lane, GuestLane) else 2.2 for lane in lanes]
     # Glyphs the bundled font lacks are drawn by the reader's browser; matplotlib would warn of each.
     with mpl.rc_context(_RC), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -100,7 +100,7 @@ def draw_timeline(timeline: Timeline) -> str:
             if isinstance(lane, NodeLane):
                 _node(axis, lane, timeline.end)
             elif isinstance(lane, CrowdLane):
-                _crowd(axis, lane, timeline.end)
+                _crowd(axis, lane)
             else:
                 _guest(axis, lane, top, timeline.end)
             _actions(axis, timeline.actions, labels=axis is axes[0])
@@ -152,12 +152,15 @@ def _node(axis: Axes, lane: NodeLane, end: float) -> None:
     _plot(axis, lane.available, AVAIL, "available", linewidth=1.4, drawstyle=style)
     for label, mib in lane.thresholds:
         colour = HARD if label.startswith("hard") else SOFT
-        axis.axhline(mib, color=colour, linewidth=1, linestyle="--", label=clean(label, most=40))
-        if label.startswith("hard"):
+        hard = label.startswith("hard")
+        axis.axhline(
+            mib, color=colour, linewidth=1, linestyle="--" if hard else "-.", label=clean(label, most=40)
+        )
+        if hard:
             axis.axhspan(0, mib, color=colour, alpha=0.10, linewidth=0)
     axis.set_ylim(
         bottom=min(0.0, *(v for s in lane.available.segments for _, v in s)),
-        top=lane.available.top * 1.12 or 1,
+        top=lane.available.top * 1.4 or 1,
     )
     axis.set_ylabel("MiB")
     axis.set_title(f"node {clean(lane.name, most=80)}: memory.available", loc="left", fontsize=9)
@@ -170,14 +173,14 @@ def _guest(axis: Axes, lane: GuestLane, top: float, end: float) -> None:
     _plot(axis, lane.held, HELD, "held by the guest", linewidth=1.4)
     if lane.request is not None:
         axis.axhline(lane.request, color=REQUEST, linewidth=1, linestyle=":", label="memory request")
-    axis.set_ylim(0, top * 1.35 or 1)
+    axis.set_ylim(0, top * 1.6 or 1)
     axis.set_ylabel("MiB")
     axis.set_title(clean(lane.name.rpartition("/")[2], most=80), loc="left", fontsize=9)
     _marks(axis, lane.marks, end)
     axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, fontsize=7, frameon=False, ncols=3)
 
 
-def _crowd(axis: Axes, lane: CrowdLane, end: float) -> None:
+def _crowd(axis: Axes, lane: CrowdLane) -> None:
     """All guests together: sums of those sampled at each moment, and a tick for each that was taken."""
     _plot(axis, lane.working_set, WS, "working sets of the pods, sum", linewidth=1.1)
     _plot(axis, lane.held, HELD, "held by the guests, sum", linewidth=1.4)
@@ -204,7 +207,7 @@ def _crowd(axis: Axes, lane: CrowdLane, end: float) -> None:
 def _marks(axis: Axes, marks: Sequence[Mark], end: float) -> None:
     """Shapes where things happened, one label per cluster of marks, at the side with more room."""
     low, high = axis.get_ylim()
-    height = low + 0.62 * (high - low)
+    height = low + 0.78 * (high - low)
     ordered = sorted(marks, key=lambda m: (m.t, m.line))
     clusters: list[list[Mark]] = []
     for mark in ordered:

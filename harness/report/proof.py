@@ -93,11 +93,11 @@ def _object(obj: Mapping[str, Any]) -> str:
     words = [f"{kind} {name}"]
     if phase := dig(obj, "status", "phase"):
         words.append(f"phase {phase}")
-    for condition in _mappings(dig(obj, "status", "conditions")):
-        if condition.get("type") in {"DisruptionTarget", "MemoryPressure"}:
-            words.append(
-                f"{condition['type']}={condition.get('status')} {condition.get('reason') or ''}".rstrip()
-            )
+    words += [
+        f"{condition['type']}={condition.get('status')} {condition.get('reason') or ''}".rstrip()
+        for condition in _mappings(dig(obj, "status", "conditions"))
+        if condition.get("type") in {"DisruptionTarget", "MemoryPressure"}
+    ]
     for status in _mappings(dig(obj, "status", "containerStatuses")):
         ended = dig(status, "state", "terminated")
         if isinstance(ended, Mapping):

@@ -137,12 +137,12 @@ class TimelineReader:
         self.vmi_of_pod: dict[str, str] = {}
         for handle in provenance.nodes.values():
             if isinstance(handle, Mapping) and isinstance(handle.get("name"), str):
-                self.node(handle["name"]).capacity = float(handle.get("memory") or 0) / MIB or None
+                self._node(handle["name"]).capacity = float(handle.get("memory") or 0) / MIB or None
 
-    def node(self, name: str) -> NodeLane:
+    def _node(self, name: str) -> NodeLane:
         return self.nodes.setdefault(name, NodeLane(name, Series(GAP["cgroup"])))
 
-    def guest(self, name: str) -> GuestLane:
+    def _guest(self, name: str) -> GuestLane:
         return self.guests.setdefault(name, GuestLane(name, Series(GAP["guest"]), Series(GAP["cgroup"])))
 
     def once(self, *key: str) -> bool:
@@ -152,37 +152,38 @@ class TimelineReader:
         return new
 
     def read(self, line: int, record: model.Record) -> None:
+        """Take the record of one line."""
         self.end = max(self.end, record.t)
         match record:
             case model.Watch():
-                self.watch(line, record)
+                self._watch(line, record)
             case model.Sample():
-                self.sample(record)
+                self._sample(record)
             case model.Guest():
-                self.console(line, record)
+                self._console(line, record)
             case model.Action(what="step-start" | "workload-done" | "window-end" as what):
                 label = {"step-start": record.target, "workload-done": "load done", "window-end": "end"}[what]
                 self.actions.append(Mark(record.t, what, label or what, line))
             case model.Kernel():
                 if record.vmi:
-                    self.guest(record.vmi).marks.append(Mark(record.t, "oom", "OOM kill", line))
+                    self._guest(record.vmi).marks.append(Mark(record.t, "oom", "OOM kill", line))
                 elif record.node:
-                    self.node(record.node).marks.append(Mark(record.t, "oom", "OOM kill", line))
+                    self._node(record.node).marks.append(Mark(record.t, "oom", "OOM kill", line))
             case _:
                 pass
 
-    def sample(self, record: model.Sample) -> None:
+    def _sample(self, record: model.Sample) -> None:
         data = record.data
         if record.source == "cgroup":
             used = working_set(data)
             if used is None:
                 return
             if record.subject == "/":
-                lane = self.node(record.node)
+                lane = self._node(record.node)
                 if lane.capacity:
                     lane.available.add(record.t, lane.capacity - used / MIB)
             elif vmi := self.vmi_of(record):
-                self.guest(vmi).working_set.add(record.t, used / MIB)
+                self._guest(vmi).working_set.add(record.t, used / MIB)
         elif record.source == "stats/summary":
             memory = dig(data, "node", "memory") or {}
             available, seen = memory.get("availableBytes"), str(memory.get("time", ""))
@@ -197,8 +198,8 @@ class TimelineReader:
         found = _POD.search(record.subject)
         return self.vmi_of_pod.get((found[1] or found[2]).replace("_", "-")) if found else None
 
-    def console(self, line: int, record: model.Guest) -> None:
-        lane = self.guest(record.vmi)
+    def _console(self, line: int, record: model.Guest) -> None:
+        lane = self._guest(record.vmi)
         if found := _HELD.match(record.line):
             lane.held.add(record.t, int(found[1]) / MIB)
         elif found := _HELD_RECORDED.match(record.line):
@@ -211,33 +212,33 @@ class TimelineReader:
         elif "Kernel panic" in record.line and self.once("panic", record.vmi):
             lane.marks.append(Mark(record.t, "oom", "guest panic", line))
 
-    def watch(self, line: int, record: model.Watch) -> None:
+    def _watch(self, line: int, record: model.Watch) -> None:
         obj = record.object
         kind, meta = obj.get("kind"), obj.get("metadata") or {}
         where = f"{meta.get('namespace', '')}/{meta.get('name', '')}"
         status = obj.get("status") or {}
         if kind == "Node":
-            self.watch_node(line, record.t, str(meta.get("name", "")), obj)
+            self._watch_node(line, record.t, str(meta.get("name", "")), obj)
         elif kind == "VirtualMachineInstance" and meta.get("name"):
             phase = str(status.get("phase") or "")
             if phase in {"Running", "Succeeded", "Failed"} and self.once(
                 "phase", str(meta.get("uid")), phase
             ):
-                self.guest(where).marks.append(Mark(record.t, "phase", f"VMI {phase}", line))
+                self._guest(where).marks.append(Mark(record.t, "phase", f"VMI {phase}", line))
         elif kind == "Pod":
-            self.watch_pod(line, record.t, obj)
+            self._watch_pod(line, record.t, obj)
         elif kind == "Event" and obj.get("reason") == "Evicted":
             involved = obj.get("involvedObject") or {}
             if self.once("evicted", str(involved.get("uid"))):
                 pod = f"{involved.get('namespace', '')}/{involved.get('name', '')}"
                 vmi = self.vmi_of_pod.get(str(involved.get("uid")))
                 if vmi is not None:
-                    self.guest(vmi).marks.append(Mark(record.t, "evicted", "Evicted", line))
+                    self._guest(vmi).marks.append(Mark(record.t, "evicted", "Evicted", line))
                 elif pod in self.guests:
-                    self.guest(pod).marks.append(Mark(record.t, "evicted", "Evicted", line))
+                    self._guest(pod).marks.append(Mark(record.t, "evicted", "Evicted", line))
 
-    def watch_node(self, line: int, t: float, name: str, obj: Mapping[str, Any]) -> None:
-        lane = self.node(name)
+    def _watch_node(self, line: int, t: float, name: str, obj: Mapping[str, Any]) -> None:
+        lane = self._node(name)
         status = obj.get("status") or {}
         capacity = maybe_quantity(dig(status, "capacity", "memory"))
         if capacity:
@@ -256,14 +257,14 @@ class TimelineReader:
                     label = "MemoryPressure" if state == "True" else "pressure gone"
                     lane.marks.append(Mark(t, "condition", label, line))
 
-    def watch_pod(self, line: int, t: float, obj: Mapping[str, Any]) -> None:
+    def _watch_pod(self, line: int, t: float, obj: Mapping[str, Any]) -> None:
         meta, spec, status = obj.get("metadata") or {}, obj.get("spec") or {}, obj.get("status") or {}
         domain = dig(meta, "annotations", "kubevirt.io/domain") or dig(meta, "labels", "vmi.kubevirt.io/id")
         if not domain:
             return
         vmi = f"{meta.get('namespace', '')}/{domain}"
         self.vmi_of_pod[str(meta.get("uid"))] = vmi
-        lane = self.guest(vmi)
+        lane = self._guest(vmi)
         requests = [
             maybe_quantity(dig(c, "resources", "requests", "memory"))
             for c in [*(spec.get("containers") or []), *_sidecars(spec)]
@@ -276,10 +277,10 @@ class TimelineReader:
     def timeline(self) -> Timeline:
         """Return what was read so far."""
         for name, series in self.stats_only.items():
-            if not self.node(name).available:
-                self.node(name).available = series
+            if not self._node(name).available:
+                self._node(name).available = series
         for name, config in self.provenance.kubelet.items():
-            lane = self.node(name)
+            lane = self._node(name)
             for kind, key in (("hard", "evictionHard"), ("soft", "evictionSoft")):
                 value = dig(config, key, "memory.available")
                 mib = None if value is None else threshold_mib(value, lane.capacity)

@@ -148,6 +148,8 @@ def full_view(
     observed = observe(directory)
     numbers = measure(observed, records)
     dead, note = deaths(directory, observed)
+    if not directory.provenance.scenario.get("title"):
+        view = replace(view, title=clean(observed.run.scenario.title))
     wanted = sorted(_lines(view, numbers, dead))
     kept = set(wanted[:CITED])
     cited = [digest(line, record) for line, record in directory.records() if line in kept] if kept else []
