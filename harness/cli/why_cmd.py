@@ -54,6 +54,10 @@ def why(
     from harness.explain.why_text import text, to_data  # noqa: PLC0415 - `density --help` stays fast
 
     if kubeconfig is not None:
+        if vmi or scenario is not None:
+            from harness.cli.errors import UsageError  # noqa: PLC0415
+
+            raise UsageError("--kubeconfig takes one NAMESPACE/NAME, and no --scenario")
         report = _live(kubeconfig, context, run)
     else:
         report = _recorded(run, vmi, scenario=scenario, runs=runs_dir)
@@ -105,7 +109,7 @@ def _live(kubeconfig: Path, context: str | None, target: str) -> Report:
     namespace, _, name = target.rpartition("/")
     if not name:
         raise UsageError(f"{target}: NAMESPACE/NAME of a VMI is wanted")
-    looked = asyncio.run(_look(kubeconfig, context, namespace or "default"))
+    looked = asyncio.run(look_at(kubeconfig, context, namespace or "default"))
     provenance, made = records(looked, now=time.time())
     try:
         report = explain(provenance, made, vmi=f"{namespace or 'default'}/{name}", served_now=True)
@@ -116,7 +120,8 @@ def _live(kubeconfig: Path, context: str | None, target: str) -> Report:
     return dataclasses.replace(report, notes=(*report.notes, *looked.missing))
 
 
-async def _look(kubeconfig: Path, context: str | None, namespace: str) -> Served:
+async def look_at(kubeconfig: Path, context: str | None, namespace: str) -> Served:
+    """Read what a cluster serves of a namespace. Raises KubeError."""
     from harness.explain.why_served import Served  # noqa: PLC0415
     from harness.kube.connection import connect  # noqa: PLC0415
     from harness.kube.node import version  # noqa: PLC0415
@@ -126,11 +131,11 @@ async def _look(kubeconfig: Path, context: str | None, namespace: str) -> Served
     async with connect(kubeconfig, context=context) as connection:
         objects = Objects(connection, patience=5.0)
         looked.version = str((await version(objects)).get("gitVersion", ""))
-        await look(objects, namespace, looked)
+        await _look(objects, namespace, looked)
     return looked
 
 
-async def look(objects: Objects, namespace: str, looked: Served) -> None:
+async def _look(objects: Objects, namespace: str, looked: Served) -> None:
     """Read what there is about the VMIs of a namespace: lists and gets only. What is refused is noted, not fatal."""
     from harness.kube import resources as kinds  # noqa: PLC0415
     from harness.kube.errors import ApiError  # noqa: PLC0415

@@ -7,13 +7,14 @@ not know.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 
 from harness.explain.why_advice import saved_by, unknown
 from harness.explain.why_cause import diagnose
 from harness.explain.why_close import closest
-from harness.explain.why_guest import reaction
+from harness.explain.why_guest import LOOP, reaction
 from harness.explain.why_index import Index
 from harness.explain.why_model import EVICTIONS, OOMS, Diagnosis, PostMortem, Report
 from harness.explain.why_orphans import orphans
@@ -23,6 +24,7 @@ from harness.explain.why_threshold import acted as threshold_acted
 from harness.explain.why_timeline import facts
 from harness.explain.why_verdict import verdict
 from harness.explain.why_words import several
+from harness.judge.cast import Incarnation
 from harness.judge.endings import Ending
 from harness.judge.interval import Interval
 from harness.judge.judge import timeline_of
@@ -72,10 +74,14 @@ def why(
     scenario = scenario or bare_scenario(provenance.run)
     index = Index(timeline_of(provenance, scenario)).extend(records)
     run = Run(timeline=index.timeline, provenance=provenance, scenario=scenario)
-    endings = [e for e in (*run.endings, *orphans(run)) if served_now or vmi or not e.stale]
+    everyone = [*run.endings, *orphans(run)]
+    lives = sorted((e.incarnation for e in everyone), key=lambda i: i.begin)
+    endings = [_sharpened(e) for e in everyone if served_now or vmi or not e.stale]
     if vmi:
         endings = _named(endings, vmi)
-    posts = [post for e in endings if (post := _post(run, index, e, asked=bool(vmi))) is not None]
+    posts = [
+        post for e in endings if (post := _post(run, index, e, lives=lives, asked=bool(vmi))) is not None
+    ]
     dead = tuple(sorted((p for p in posts if p.cause != "alive"), key=_order))
     alive = tuple(p for p in posts if p.cause == "alive")
     return Report(
@@ -89,6 +95,18 @@ def why(
         closest=closest(run, index) if not dead else (),
         notes=tuple(_notes(run)),
     )
+
+
+def _sharpened(ending: Ending) -> Ending:
+    """Bound the end of a pod that was over when first served by its own word.
+
+    The condition is published once its containers have stopped (pkg/kubelet/status/status_manager.go, 1.36).
+    """
+    pod, gone = ending.incarnation.pod, ending.gone
+    if gone is None or pod is None or not pod.born_final or pod.disruption is None:
+        return ending
+    high = min(gone.high, pod.disruption.when.high)
+    return dataclasses.replace(ending, gone=Interval(min(gone.low, high), high))
 
 
 def _named(endings: list[Ending], vmi: str) -> list[Ending]:
@@ -112,7 +130,9 @@ def _order(post: PostMortem) -> tuple[float, str]:
     return (post.gone.high if post.gone is not None else math.inf, post.subject)
 
 
-def _post(run: Run, index: Index, ending: Ending, *, asked: bool) -> PostMortem | None:
+def _post(
+    run: Run, index: Index, ending: Ending, *, lives: list[Incarnation], asked: bool
+) -> PostMortem | None:
     mine = ending.incarnation
     acted = threshold_acted(run, index, ending)
     found = diagnose(run, index, ending, acted)
@@ -134,11 +154,10 @@ def _post(run: Run, index: Index, ending: Ending, *, asked: bool) -> PostMortem 
         if ending.eviction is not None and found.cause in EVICTIONS
         else None
     )
-    behaved = reaction(ending, told)
+    behaved = reaction(ending, told, stopped=_stopped(run, ending))
     window = gone.minus(told).floor(0.0) if gone is not None and told is not None else None
     next_ = successor(run, index, ending)
-    lives = [i for i in run.cast.incarnations if i.key == mine.key and i.is_vmi == mine.is_vmi]
-    lives = sorted([*lives, *(() if mine in lives else (mine,))], key=lambda i: i.begin)
+    lives = [i for i in lives if i.key == mine.key and i.is_vmi == mine.is_vmi]
     pod, vmi = mine.pod, mine.vmi
     return PostMortem(
         subject=mine.key,
@@ -162,13 +181,25 @@ def _post(run: Run, index: Index, ending: Ending, *, asked: bool) -> PostMortem 
         pod_phase=pod.phase if pod is not None else "",
         pod_reason=str(served.dig(pod.object, "status", "reason") or "") if pod is not None else "",
         vmi_phase=vmi.phase if vmi is not None else "",
+        deleted=any(track is not None and track.deleted is not None for track in (vmi, pod)),
         phase_lag=_lag(run, index, ending, found),
         successor=next_,
-        restarted="" if next_ is not None or found.cause == "alive" else nobody(index, ending),
+        restarted="" if next_ is not None or gone is None else nobody(index, ending),
         unknown=unknown(run, ending, found=found, acted=acted, ranked=ranked, reaction=behaved),
         saved_by=saved_by(run, ending, found=found, acted=acted, ranked=ranked, reaction=behaved),
         proof=tuple(sorted({*found.proof, *ending.proof})),
     )
+
+
+def _stopped(run: Run, ending: Ending) -> str:
+    """Return the phase it ended in: its VMI's, else what its last event says of it."""
+    vmi = ending.incarnation.vmi
+    if vmi is not None and vmi.final is not None:
+        return vmi.final.phase
+    found = [
+        e.message for e in run.timeline.events if e.reason == "Stopped" and e.uid == ending.incarnation.uid
+    ]
+    return "" if not found else "Succeeded" if "shut down" in found[-1] else "Failed"
 
 
 def _deleted(index: Index, ending: Ending) -> Interval | None:
@@ -208,8 +239,14 @@ def _summary(dead: tuple[PostMortem, ...], alive: tuple[PostMortem, ...]) -> str
         )
     if len(dead) == 1:
         return dead[0].verdict
+    loops = [
+        name
+        for name in dict.fromkeys(p.subject for p in dead)
+        if sum(p.subject == name for p in dead) >= LOOP
+    ]
+    looping = f" {several(loops)} comes back only to die again." if loops else ""
     counted = several([f"{p.subject}{f' (life {p.life})' if p.lives > 1 else ''}: {p.cause}" for p in dead])
-    return f"{len(dead)} deaths. {counted}."
+    return f"{len(dead)} deaths. {counted}.{looping}"
 
 
 def _notes(run: Run) -> list[str]:

@@ -58,14 +58,16 @@ def unknown(
         out.append(
             "The exit code: the kubelet found the container gone (ContainerStatusUnknown) and filled in 137."
         )
+    if pod is None and vm is None:
+        out.append(
+            "What its pod and VMI knew: both are deleted. Only events speak of them, and these go after an hour."
+        )
     if pod is None and vm is not None:
         out.append("Everything its pod knew: no pod of it was served.")
     if vm is not None and found.cause in (*EVICTIONS, *OOMS):
-        out.append(
-            "Nothing of this in the VMI itself: KubeVirt copies neither eviction nor OOM into its status."
-        )
+        out.append("From the VMI itself nothing: KubeVirt copies neither eviction nor OOM into its status.")
     if reaction.kind == "silent" and ending.incarnation.is_vmi and found.cause in EVICTIONS:
-        out.append("How the guest took it: its console was not recorded.")
+        out.append(f"How the guest took it: {reaction.text.partition(';')[0]}.")
     if not run.timeline.closed:
         out.append(
             f"What came after {point(run.timeline.end)} s: the records end there without their closing record."

@@ -215,7 +215,7 @@ def _eviction(run: Run, ending: Ending, acted: Acted | None, kill: OomKill | Non
     kinds: dict[str, Cause] = {"hard": "hard-eviction", "soft": "soft-eviction"}
     found = Diagnosis(
         cause=kinds.get(acted.kind if acted else "", "eviction"),
-        certain=acted.certain if acted is not None else False,
+        certain=acted is None or not acted.kind or acted.certain,
         because=f"{seen}; {acted.how}" if acted is not None and acted.how else seen,
         proof=eviction.proof,
     )
@@ -288,7 +288,15 @@ def _quiet_end(run: Run, index: Index, ending: Ending) -> Diagnosis:
         )
     if bye is not None:
         why = "it said bye on its console" if bye.parsed.word == "bye" else "its kernel said it powers down"
-        return Diagnosis(cause="guest-shutdown", certain=True, because=why, proof=(bye.line, *lines))
+        watched = {"Pod", "Event"} <= run.timeline.kinds
+        pressed = ending.last("power") is not None
+        if not watched:
+            why += "; pods and events were not both recorded, so an eviction can't be excluded"
+        elif pressed:
+            why += " after its power button was pressed, by whom is not recorded"
+        return Diagnosis(
+            cause="guest-shutdown", certain=watched and not pressed, because=why, proof=(bye.line, *lines)
+        )
     oom = _last_oom(boots(ending.lines))
     if oom is not None and ending.gone is not None and ending.gone.low - oom[0] < 10:
         return Diagnosis(
@@ -323,9 +331,9 @@ def _quiet_end(run: Run, index: Index, ending: Ending) -> Diagnosis:
         or "crashed" in " ".join(stopped)
         or (pod is not None and (pod.final or pod.termination))
     ):
-        return Diagnosis(cause="crashed", certain=False, because=_crash_words(ending), proof=lines)
+        return Diagnosis(cause="crashed", certain=True, because=_crash_words(ending), proof=lines)
     return Diagnosis(
-        cause="unknown", certain=False, because="its objects vanished without a last word", proof=ending.proof
+        cause="unknown", certain=True, because="its objects vanished without a last word", proof=ending.proof
     )
 
 

@@ -95,13 +95,12 @@ def farewell(ending: Ending) -> Said | None:
     return found[-1].last("bye", "power-down") if found else None
 
 
-def reaction(ending: Ending, told: Interval | None) -> Reaction:
-    """Say what the guest made of being told to go at `told`."""
+def reaction(ending: Ending, told: Interval | None, *, stopped: str = "") -> Reaction:
+    """Say what the guest made of being told to go at `told`; `stopped`: the phase its VMI ended in, or ''."""
     lines = ending.lines
     if told is None:
         return Reaction(kind="untold", text="nobody told the guest to go")
-    vmi = ending.incarnation.vmi
-    hint = _HINTS.get(vmi.final.phase if vmi is not None and vmi.final is not None else "", _NO_HINT)
+    hint = _HINTS.get(stopped, _NO_HINT)
     if not lines:
         return Reaction(kind="silent", text=f"its console was not recorded; {hint}")
     after = [said for said in lines if said.t >= told.low - 0.1]

@@ -68,6 +68,8 @@ class Acted:
     available: str
     """What the kubelet observed, as the message has it."""
     available_value: int | None
+    offenders: tuple[str, ...]
+    """Containers over their request, as the message has them: newer figures than the ranking's, and of containers."""
     kind: Kind
     certain: bool
     how: str
@@ -178,6 +180,8 @@ class PostMortem:
     pod_phase: str = ""
     pod_reason: str = ""
     vmi_phase: str = ""
+    deleted: bool = False
+    """Its VMI or pod is deleted."""
     phase_lag: Interval | None = None
     """How long the VMI still said Running after the death; an infinite end: it still did when the records end."""
     successor: Successor | None = None

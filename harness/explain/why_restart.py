@@ -51,7 +51,7 @@ def successor(run: Run, index: Index, ending: Ending) -> Successor | None:
     created = _at(run, vmi, "created") or Interval(new.begin, new.begin)
     running = _at(run, vmi, "Running")
     kind, name = owner(new)
-    how = strategy(index, mine)
+    how = strategy(index, mine) or strategy(index, new)
     by = (
         f"{kind} {name}" + (f" (runStrategy {how})" if how else "")
         if kind
@@ -64,7 +64,7 @@ def successor(run: Run, index: Index, ending: Ending) -> Successor | None:
         delay=created.minus(ending.gone).floor(0.0),
         down=running.minus(ending.gone).floor(0.0) if running is not None else None,
         node=new.node,
-        same_node=bool(new.node) and new.node == mine.node,
+        same_node=bool(new.node) and new.node in {mine.node, ending.eviction.node if ending.eviction else ""},
         waited_for=_waited(index, new),
     )
 
@@ -105,7 +105,8 @@ def nobody(index: Index, ending: Ending) -> str:
         return ""
     kind, name = owner(mine)
     if kind == "":
-        return "A bare VMI: nobody restarts it; the dead VMI and its pod stay to be looked at."
+        gone = mine.vmi is not None and mine.vmi.deleted is not None
+        return f"A bare VMI: nobody restarts it{'' if gone else '; the dead VMI and its pod stay to be looked at'}."
     if kind != "VirtualMachine":
         return f"It belongs to {kind} {name}; no successor of its name was seen."
     how = strategy(index, mine)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from harness.explain.why_model import Acted, PostMortem, Ranking, Report
+from harness.explain.why_model import OOMS, Acted, PostMortem, Ranking, Report
 from harness.explain.why_words import moment, point, signed, size, span
 from harness.judge.interval import Interval
 
@@ -82,6 +82,11 @@ def _threshold(acted: Acted) -> list[str]:
         signal = f" of {acted.signal}" if acted.signal else ""
         out.append(
             f"In force: {acted.quantity}{signal}, told by the Evicted message; the kubelet saw {acted.available}."
+        )
+    if acted.offenders:
+        named = "; ".join(acted.offenders)
+        out.append(
+            f"The message names: {named} (the containers' own figures, newer than those it ranked pods by)."
         )
     kind = acted.kind or "unknown"
     out.append(f"Kind: {kind}{'' if acted.certain or not acted.kind else ' (inferred)'}: {acted.how}.")
@@ -156,10 +161,9 @@ def _chain(item: PostMortem) -> list[str]:
         )
     if item.pod_phase and item.cause != "alive":
         reason = f", reason {item.pod_reason}" if item.pod_reason else ", without a reason"
+        launcher = ": virt-launcher outlives its QEMU" if item.cause in OOMS else ""
         over = item.pod_phase in {"Succeeded", "Failed"}
-        out.append(
-            f"Pod: {item.pod_phase}{reason if over else ' still when the records end: virt-launcher outlives its QEMU'}."
-        )
+        out.append(f"Pod: {item.pod_phase}{reason if over else f' when last seen{launcher}'}.")
     if item.vmi_phase and item.cause != "alive":
         out.append(f"VMI: {item.vmi_phase}{_lag(item)}.")
     if item.successor is not None:

@@ -58,7 +58,8 @@ def acted(run: Run, index: Index, ending: Ending) -> Acted | None:
     eviction = ending.eviction
     if eviction is None:
         return None
-    match = MESSAGE.search(message_of(run, eviction))
+    message = message_of(run, eviction)
+    match = MESSAGE.search(message)
     quantity = match["quantity"].strip() if match and match["quantity"] else ""
     value = served.maybe_quantity(quantity) if quantity else None
     available = match["available"].strip() if match and match["available"] else ""
@@ -75,6 +76,10 @@ def acted(run: Run, index: Index, ending: Ending) -> Acted | None:
         value=value,
         available=available,
         available_value=served.maybe_quantity(available) if available else None,
+        offenders=tuple(
+            f"{m['name']} was using {m['using']}, its request is {m['request']}"
+            for m in USING.finditer(message)
+        ),
         kind=kind,
         certain=certain,
         how=how,
@@ -140,7 +145,7 @@ def _kind(
         return (
             "soft",
             False,
-            f"it lived on {ending.gone.low - eviction.told.high:.1f} s: SIGKILL follows a hard eviction after 2 s{lead}",
+            f"it lived on {ending.gone.low - eviction.told.high:.1f} s: SIGKILL follows a hard eviction after 2 s (since Kubernetes 1.31){lead}",
         )
     return "", False, f"hard or soft can't be told{lead}"
 
@@ -160,12 +165,12 @@ def _unconfigured(index: Index, eviction: Eviction, config: Mapping[str, Any], q
 
 
 def _stayed_below(run: Run, eviction: Eviction, since: float) -> bool:
-    """Whether the node was below the threshold in every sample since the pressure began; True where none says otherwise."""
+    """Whether the node was below the threshold in every sample since the pressure began; False where there is none."""
     if eviction.threshold is None:
         return False
     values = availability.series(run.timeline, run.provenance, eviction.node)
     inside = [a for s, a in values if since <= s.when.low and s.when.high <= eviction.told.low]
-    return all(a < eviction.threshold for a in inside)
+    return bool(inside) and all(a < eviction.threshold for a in inside)
 
 
 def _grace(
@@ -209,7 +214,7 @@ def _crossing(
     if not values:
         return None, "the node's memory was not sampled"
     found = availability.crossing(values, value, before=before)
-    return found, values[0][0].source
+    return found, values[0][0].source if found is not None else "no sample shows it"
 
 
 def censored(when: Interval | None) -> bool:

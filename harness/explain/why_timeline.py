@@ -224,7 +224,7 @@ def _end(index: Index, ending: Ending) -> list[Fact]:
         told = f", reason {reason}" if reason else ", without a reason" if ending.eviction else ""
         found.append(
             Fact(
-                when=_at(pod.final),
+                when=_over(pod, pod.final),
                 text=f"pod {pod.final.phase}{told}{_exit(ending)}",
                 proof=(pod.final.line,),
             )

@@ -46,7 +46,9 @@ def verdict(
                 f"{name} is in a reboot loop: {found.because}. Its VMI never left the phase Running for it."
             )
         case "guest-shutdown":
-            return f"{name} shut down by itself{_asked(ending)}{_hedge(found)}: nobody evicted, killed or deleted it."
+            if found.certain:
+                return f"{name} shut down by itself{_asked(ending)}: nobody evicted, killed or deleted it."
+            return f"{name} shut down{_asked(ending)}, as far as can be told: {found.because}."
         case "api-delete":
             return f"{name} was deleted through the API: {_manners(reaction, window)}."
         case "disrupted":
@@ -83,8 +85,9 @@ def _eviction(
         else ""
     )
     first = "; " + ranked.decisive if ranked is not None and ranked.decisive and ranked.first else ""
+    killed = "; the kernel killed it before its grace was over" if ending.kills else ""
     end = _manners(reaction, window) if ending.incarnation.is_vmi else _pod_end(window)
-    return f"{name} was {words}{hedge} by the kubelet of {ending.eviction.node}{low}{first}; {end}."
+    return f"{name} was {words}{hedge} by the kubelet of {ending.eviction.node}{low}{first}; {end}{killed}."
 
 
 def _manners(reaction: Reaction, window: Interval | None) -> str:

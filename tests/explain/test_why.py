@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.explain.why import NoSuchVmi, why
 from harness.explain.why_model import PostMortem, Report
 from harness.explain.why_recording import read_recording
-from harness.records.model import Watch
+from harness.explain.why_text import text
+from harness.records.model import Guest, Kernel, Provenance, Record, Sample, Watch
 from tests.judge.recorded import FILES, recording, scenario
 from tests.judge.world import MI, PROVENANCE, World, stamp
 
@@ -31,9 +34,14 @@ DEATHS: dict[str, dict[str, str]] = {
 }
 
 
+@cache
+def read(name: str) -> tuple[Provenance, list[tuple[int, Record]]]:
+    return read_recording(recording(name))
+
+
+@cache
 def recorded(name: str, *, stated: bool) -> Report:
-    provenance, records = read_recording(recording(name))
-    return why(provenance, records, scenario(name) if stated else None)
+    return why(*read(name), scenario(name) if stated else None)
 
 
 def test_the_table_has_every_recording() -> None:
@@ -177,6 +185,63 @@ def test_stale_events_of_earlier_pods_are_no_deaths() -> None:
     assert [post.subject for post in recorded("soft-eviction", stated=False).dead] == ["default/hog-2"]
 
 
+HONEST = {"eviction", "oom", "crashed", "unknown"}
+"""What may be said where the evidence is missing."""
+
+
+def lost(record: Record, what: str) -> bool:
+    """Whether a record belongs to what was not recorded."""
+    if isinstance(record, Watch):
+        return record.object.get("kind") == what
+    if isinstance(record, Sample):
+        return record.source == what
+    return {"guest": Guest, "kernel": Kernel}.get(what) is type(record)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [("Pod",), ("Event",), ("VirtualMachineInstance",), ("Node",), ("guest",), ("kernel",), ("cgroup",)]
+    + [
+        ("stats/summary",),
+        ("configz",),
+        ("Pod", "Event"),
+        ("cgroup", "stats/summary", "configz"),
+        ("Event", "guest"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    "name", ["hard-eviction-deaf", "vm-always-evicted", "soft-eviction", "container-oom", "reserved"]
+)
+def test_missing_evidence_never_makes_a_wrong_cause(name: str, missing: tuple[str, ...]) -> None:
+    provenance, records = read(name)
+    kept = [(n, record) for n, record in records if not any(lost(record, what) for what in missing)]
+    if "configz" in missing:
+        provenance = msgspec.structs.replace(provenance, kubelet={})
+    report = why(provenance, kept)
+    for post in report.dead:
+        true = DEATHS[name].get(post.subject)
+        assert post.cause == true or post.cause in HONEST or not post.certain, (post.subject, post.cause)
+        assert post.subject in DEATHS[name] or post.cause in HONEST
+        if not post.certain and post.cause != true:
+            assert post.cause == "guest-shutdown"
+            assert (
+                "can't be excluded" in post.because
+                or "KubeVirt says" in post.because
+                or "by whom" in post.because
+            )
+        assert text(report)
+
+
+@pytest.mark.parametrize("name", ["vm-always-evicted", "container-oom", "soft-eviction"])
+def test_a_recording_cut_anywhere_is_read(name: str) -> None:
+    provenance, records = read(name)
+    for end in range(0, len(records), max(1, len(records) // 12)):
+        report = why(provenance, records[:end])
+        assert {post.cause for post in report.dead} <= {*DEATHS[name].values(), "guest-shutdown", *HONEST}
+        assert text(report)
+
+
 # -- small worlds ------------------------------------------------------------------------------------------------
 
 
@@ -247,7 +312,8 @@ def vm_owned_shutdown() -> World:
     """The VM deletes its VMI after the end: no API delete of a living one."""
     world = plain_shutdown()
     vmi = world.vmis["a"]
-    vmi["metadata"] = {**vmi["metadata"], "deletionTimestamp": stamp(10.6)}
+    owners = [{"kind": "VirtualMachine", "name": "a", "uid": "vm"}]
+    vmi["metadata"] = {**vmi["metadata"], "deletionTimestamp": stamp(10.6), "ownerReferences": owners}
     return world.at(10.7).watch(vmi).at(11).watch(vmi, "DELETED")
 
 
@@ -276,8 +342,6 @@ def pod_oom() -> World:
 
 
 def raw_container_oom() -> World:
-    from harness.records.model import Kernel  # noqa: PLC0415
-
     world = boot(start(), "a", 2).at(10)
     memcg = f"/kubelet/kubepods/burstable/pod{world.pods['a']['metadata']['uid']}/{'5' * 64}"
     for line in (
@@ -397,16 +461,16 @@ CASES: tuple[tuple[Callable[[], World], str, bool], ...] = (
     (lambda: status_oom(limit=True), "container-oom", False),
     (lambda: status_oom(limit=False), "oom", False),
     (status_oom_of_the_node, "node-oom", False),
-    (crashed, "crashed", False),
-    (vanished, "unknown", False),
+    (crashed, "crashed", True),
+    (vanished, "unknown", True),
     (never_ran, "failed-to-start", True),
     (refused, "refused", True),
     (preempted, "disrupted", True),
     (other_eviction, "other-eviction", True),
-    (unknown_eviction, "eviction", False),
+    (unknown_eviction, "eviction", True),
     (shut_down_before_eviction, "guest-shutdown", True),
     (oom_before_eviction, "container-oom", True),
-    (eviction_before_oom, "eviction", False),
+    (eviction_before_oom, "eviction", True),
 )
 
 
@@ -432,6 +496,16 @@ def test_a_loop_says_why_it_loops() -> None:
     assert post.saved_by[0].startswith("More guest memory than its 476.8Mi")
 
 
+def test_a_vm_that_comes_back_only_to_die_again() -> None:
+    world = World().at(1).node()
+    for n in range(3):
+        world.at(1 + 20 * n).vmi("a", generation=str(n)).at(9 + 20 * n)
+        failed(world)
+    report = told(world)
+    assert [(p.life, p.lives, p.cause) for p in report.dead] == [(n, 3, "crashed") for n in (1, 2, 3)]
+    assert report.verdict.endswith("d/a comes back only to die again.")
+
+
 def test_a_repeated_hello_is_no_boot() -> None:
     world = boot(start(), "a", 2)
     for n in range(20):
@@ -455,8 +529,6 @@ def test_configured_kind_wins_and_an_unknown_kind_is_said() -> None:
     (post,) = told(unknown_eviction()).dead
     assert "hard or soft can't be told" in post.verdict
     world = unknown_eviction()
-    from harness.records.model import Sample  # noqa: PLC0415
-
     config = {"kubeletconfig": {"evictionHard": {"memory.available": "300Mi"}}}
     sample = Sample(t=0.5, at="2026-11-28T12:00:00+00:00", source="configz", node="node", data=config)  # type: ignore[arg-type]
     world.records.insert(0, sample)
