@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -61,7 +61,6 @@ def run_for_pytest(loaded: Loaded, *, cluster: str, runs: Path) -> Outcome:
     """Run a scenario as `density run` would; errors become part of the outcome, so that nothing is run twice."""
     request = Request(paths=(), cluster=cluster, runs=runs, command=tuple(sys.argv))
     view = View(sys.stdout)
-    where = ""
     try:
         for caution in check(loaded.scenario):
             view.step(f"preflight: {caution}")
@@ -69,19 +68,22 @@ def run_for_pytest(loaded: Loaded, *, cluster: str, runs: Path) -> Outcome:
         result = asyncio.run(
             run_interruptibly(loaded.scenario, loaded.claims, cluster_maker(request), settings)
         )
-        where = str(result.run.directory.path)
+    except Interrupted as error:
+        return Outcome(interrupted=str(error))
+    except Exception as error:  # noqa: BLE001 - told per item, so that the other scenarios still run
+        return Outcome(error=errors.explain(error)[1])
+    outcome = Outcome(directory=str(result.run.directory.path))
+    for run in (result.run, result.control):
+        if run is not None and run.outcome == "interrupted":
+            outcome = replace(outcome, interrupted=run.reason)
+        elif run is not None and run.outcome == "failed":
+            outcome = replace(outcome, error=f"{run.outcome}: {run.reason}")
+    try:
         provenance = result.run.directory.provenance
         judged = verdict(
             loaded.scenario, result.findings, provenance, baseline_for(loaded.scenario, provenance)
         )
         view.finished(result, judged)
-    except Interrupted as error:
-        return Outcome(interrupted=str(error))
-    except Exception as error:  # noqa: BLE001 - told per item, so that the other scenarios still run
-        return Outcome(directory=where, error=errors.explain(error)[1])
-    for run in (result.run, result.control):
-        if run is not None and run.outcome == "interrupted":
-            return Outcome(directory=where, interrupted=run.reason)
-        if run is not None and run.outcome == "failed":
-            return Outcome(directory=where, error=f"{run.outcome}: {run.reason}")
-    return Outcome(items=judged.items, directory=where)
+    except Exception as error:  # noqa: BLE001 - as above
+        return replace(outcome, error=outcome.error or errors.explain(error)[1])
+    return replace(outcome, items=judged.items)
