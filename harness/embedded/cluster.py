@@ -22,6 +22,7 @@ from harness.embedded.control.launcher import PRIORITIES
 from harness.embedded.control.nodelifecycle import NodeLifecycle
 from harness.embedded.control.scheduler import Scheduler
 from harness.embedded.control.virt_controller import VirtController
+from harness.embedded.control.vm_controller import VmController
 from harness.embedded.kubelet.configz import effective
 from harness.embedded.kubelet.kubelet import Kubelet
 from harness.embedded.kubelet.status import MARKER, Identity
@@ -107,6 +108,10 @@ class EmbeddedCluster:
             await self.server.start()
         await self._tasks.__aenter__()
         self._start("virt-controller", controller.run())
+        vms = VmController(
+            self.store, self.clock, admission=admission, recorder=controller.recorder, seed=self._seed
+        )
+        self._start("vm-controller", vms.run())
         self._start("scheduler", Scheduler(self.store, self.clock, seed=self._seed).run())
         self._start("node-lifecycle", NodeLifecycle(self.store, self.clock).run())
         self._start("oom watcher", self._watch_oom())

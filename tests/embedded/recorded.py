@@ -59,6 +59,17 @@ def tell(changes: Iterable[tuple[str, Mapping[str, Any]]], vmi: str, *, node: st
     return story
 
 
+def tell_vm(changes: Iterable[tuple[str, Mapping[str, Any]]], vm: str) -> list[str]:
+    """Tell a VirtualMachine's story: its status, step by step."""
+    story: list[str] = []
+    for kind, obj in changes:
+        if obj["kind"] == "VirtualMachine" and obj["metadata"]["name"] == vm:
+            status = obj.get("status") or {}
+            fields = " ".join(f"{key}={status[key]}" for key in sorted(status) if key != "conditions")
+            _add(story, f"{kind} {fields} {_conditions(obj)}")
+    return story
+
+
 def _add(found: list[str], text: str) -> None:
     if not found or found[-1] != text:
         found.append(text)

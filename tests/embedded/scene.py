@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from harness.embedded.api.objects import Object
-from harness.embedded.api.resources import EVENTS, NODES, PODS, VMIS
+from harness.embedded.api.resources import EVENTS, NODES, PODS, VMIS, VMS
 from harness.embedded.cluster import EmbeddedCluster
 from harness.units import Bytes
 from tests.embedded.fakes import FakeGuest, FakeMachine
@@ -50,7 +50,7 @@ class Scene:
 
     async def follow(self) -> None:
         """Collect what is served; a task of its own."""
-        async with self.store.subscribe(PODS, VMIS, EVENTS, NODES) as changes:
+        async with self.store.subscribe(PODS, VMIS, EVENTS, NODES, VMS) as changes:
             async for change in changes:
                 self.changes.append((change.type, change.object))
 

@@ -20,6 +20,7 @@ from harness.embedded.api.resources import (
     PODS,
     SERVICES,
     VIRTUALMACHINEINSTANCES,
+    VIRTUALMACHINES,
     Resource,
 )
 
@@ -182,6 +183,11 @@ def _vmi(vmi: Mapping[str, Any], now: datetime) -> Cells:
     ]
 
 
+def _vm(vm: Mapping[str, Any], now: datetime) -> Cells:
+    status = (vm.get("status") or {}).get("printableStatus", "")
+    return [vm["metadata"]["name"], _age(vm, now), status, _condition(vm, "Ready")]
+
+
 def _kubevirt(kubevirt: Mapping[str, Any], now: datetime) -> Cells:
     return [
         kubevirt["metadata"]["name"],
@@ -269,6 +275,9 @@ _COLUMNS: Mapping[Resource, Columns] = {
             ("Paused", "string", 1),
         ),
         _vmi,
+    ),
+    VIRTUALMACHINES: Columns(
+        (_NAME, ("Age", "date", 0), ("Status", "string", 0), ("Ready", "string", 0)), _vm
     ),
     KUBEVIRTS: Columns((_NAME, ("Age", "date", 0), ("Phase", "string", 0)), _kubevirt),
     NAMESPACES: Columns((_NAME, ("Status", "string", 0), _AGE), _namespace),

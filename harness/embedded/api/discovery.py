@@ -13,6 +13,7 @@ from harness.embedded.api.resources import (
     CONSOLE_GROUP,
     CONSOLE_SUBRESOURCES,
     CONSOLE_VERSIONS,
+    LIFECYCLE_SUBRESOURCES,
     RESOURCES,
     Resource,
     Subresource,
@@ -29,6 +30,11 @@ _REVIEWS = (
     ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
 )
 _VERBS_OF_REVIEWS = ["create"]
+_HANGING = (
+    ("virtualmachine", LIFECYCLE_SUBRESOURCES, "update"),
+    ("virtualmachineinstance", CONSOLE_SUBRESOURCES, "get"),
+)
+"""What hangs below the kinds of KubeVirt in the aggregated API, and the verb it is reached with."""
 
 
 def groups() -> dict[str, list[str]]:
@@ -77,18 +83,19 @@ def _aggregated_resource(resource: Resource, version: str) -> dict[str, Any]:
 def _aggregated_version(group: str, version: str) -> dict[str, Any]:
     resources = [_aggregated_resource(resource, version) for resource in _served(group, version)]
     if group == CONSOLE_GROUP:
-        resources.append(
+        resources.extend(
             {
-                "resource": "virtualmachineinstances",
+                "resource": f"{singular}s",
                 "responseKind": _kind(group, version, ""),
                 "scope": "Namespaced",
-                "singularResource": "virtualmachineinstance",
+                "singularResource": singular,
                 "verbs": [],
                 "subresources": [
-                    {"subresource": name, "responseKind": _kind(group, version, ""), "verbs": ["get"]}
-                    for name in CONSOLE_SUBRESOURCES
+                    {"subresource": name, "responseKind": _kind(group, version, ""), "verbs": [verb]}
+                    for name in names
                 ],
             }
+            for singular, names, verb in _HANGING
         )
     resources.extend(
         {

@@ -164,6 +164,19 @@ VIRTUALMACHINEINSTANCES = Resource(
     generation="all",
     subresources=(Subresource(name="status", kind="VirtualMachineInstance", verbs=_STATUS),),
 )
+VIRTUALMACHINES = Resource(
+    group="kubevirt.io",
+    version="v1",
+    plural="virtualmachines",
+    kind="VirtualMachine",
+    namespaced=True,
+    singular="virtualmachine",
+    short_names=("vm", "vms"),
+    categories=("all",),
+    also_served=("v1alpha3",),
+    generation="spec",
+    subresources=(Subresource(name="status", kind="VirtualMachine", verbs=_STATUS),),
+)
 KUBEVIRTS = Resource(
     group="kubevirt.io",
     version="v1",
@@ -179,6 +192,7 @@ KUBEVIRTS = Resource(
 )
 
 VMIS = VIRTUALMACHINEINSTANCES
+VMS = VIRTUALMACHINES
 
 RESOURCES: tuple[Resource, ...] = (
     NAMESPACES,
@@ -187,16 +201,19 @@ RESOURCES: tuple[Resource, ...] = (
     EVENTS,
     SERVICES,
     LEASES,
+    VIRTUALMACHINES,
     VIRTUALMACHINEINSTANCES,
     KUBEVIRTS,
 )
 """Everything that is served and stored."""
 
 CONSOLE_GROUP = "subresources.kubevirt.io"
-"""The aggregated API of virt-api: no objects, only what hangs below a VMI."""
+"""The aggregated API of virt-api: no objects, only what hangs below a VMI or VM."""
 
 CONSOLE_VERSIONS = ("v1", "v1alpha3")
 CONSOLE_SUBRESOURCES = ("console", "vnc")
+LIFECYCLE_SUBRESOURCES = ("restart", "start", "stop")
+"""What hangs below a VM; PUT, as virtctl sends it."""
 
 
 def find(group: str, version: str, plural: str) -> Resource | None:

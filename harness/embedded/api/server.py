@@ -14,7 +14,7 @@ import structlog
 import yaml
 from aiohttp import web
 
-from harness.embedded.api import certificate, discovery, running
+from harness.embedded.api import certificate, discovery, lifecycle, running
 from harness.embedded.api.answers import as_api_error, error_answer, json_answer
 from harness.embedded.api.consoles import Consoles
 from harness.embedded.api.errors import ApiError, MethodNotAllowed, Unauthorized
@@ -28,7 +28,7 @@ from harness.embedded.api.requests import (
     parse_target,
     read_object,
 )
-from harness.embedded.api.resources import CONSOLE_GROUP, CONSOLE_VERSIONS
+from harness.embedded.api.resources import CONSOLE_GROUP, CONSOLE_VERSIONS, LIFECYCLE_SUBRESOURCES
 from harness.embedded.api.store import Store
 from harness.embedded.api.watching import Watches
 
@@ -190,7 +190,7 @@ class ApiServer:
             case ["api", "v1", _, *_]:
                 return await self._resource(request, "", "v1", segments[2:])
             case ["apis", group, version, _, *_] if group == CONSOLE_GROUP:
-                return await self._vmi_subresource(request, version, segments[3:])
+                return await self._kubevirt_subresource(request, version, segments[3:])
             case ["apis", "authorization.k8s.io" | "authentication.k8s.io", "v1", plural]:
                 return await self._review(request, plural)
             case ["apis", group, version, _, *_]:
@@ -255,19 +255,23 @@ class ApiServer:
         accept = parse_accept(request.headers.get("Accept", ""))
         return await self._handlers.handle(Call(request, target, accept, _deprecation(target)))
 
-    async def _vmi_subresource(
+    async def _kubevirt_subresource(
         self, request: web.Request, version: str, segments: list[str]
     ) -> web.StreamResponse:
-        self._only(request, "GET")
+        if version not in CONSOLE_VERSIONS:
+            raise no_such_path()
         match segments:
-            case ["namespaces", namespace, "virtualmachineinstances", name, "console"] if (
-                version in CONSOLE_VERSIONS
-            ):
+            case ["namespaces", namespace, "virtualmachineinstances", name, "console"]:
+                self._only(request, "GET")
                 return await self._consoles.serve(request, namespace, name)
-            case ["namespaces", namespace, "virtualmachineinstances", name, "vnc"] if (
-                version in CONSOLE_VERSIONS
-            ):
+            case ["namespaces", namespace, "virtualmachineinstances", name, "vnc"]:
+                self._only(request, "GET")
                 raise self._consoles.refuse_vnc(namespace, name)
+            case ["namespaces", namespace, "virtualmachines", name, verb] if verb in LIFECYCLE_SUBRESOURCES:
+                self._only(request, "PUT")
+                lifecycle.act(self._store, namespace, name, verb, await read_object(request, optional=True))
+                return web.Response(status=202)
+        self._only(request, "GET")
         raise no_such_path()
 
     async def _review(self, request: web.Request, plural: str) -> web.Response:

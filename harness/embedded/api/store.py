@@ -63,7 +63,8 @@ class Store:
         self._version = 1
         self._objects: dict[Resource, dict[Key, Encoded]] = {resource: {} for resource in resources}
         self._rings: dict[Resource, Ring] = {resource: Ring(ring) for resource in resources}
-        self._listeners: dict[Resource, set[asyncio.Event]] = {resource: set() for resource in resources}
+        # In order of arrival: who is woken first must not depend on where an event lies in memory.
+        self._listeners: dict[Resource, dict[asyncio.Event, None]] = {resource: {} for resource in resources}
 
     @property
     def resource_version(self) -> int:
@@ -273,11 +274,11 @@ class Store:
 
     def listen(self, resource: Resource, wake: asyncio.Event) -> None:
         """Have `wake` set whenever this kind changes."""
-        self._listeners[resource].add(wake)
+        self._listeners[resource][wake] = None
 
     def unlisten(self, resource: Resource, wake: asyncio.Event) -> None:
         """Undo `listen`."""
-        self._listeners[resource].discard(wake)
+        self._listeners[resource].pop(wake, None)
 
     # -- inside ------------------------------------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ from typing import Any
 from harness.embedded.api.errors import BadRequest, Invalid, StatusError
 from harness.embedded.api.hooks import Operation
 from harness.embedded.api.objects import Object
-from harness.embedded.api.resources import KUBEVIRTS, PODS, VMIS, Resource
+from harness.embedded.api.resources import KUBEVIRTS, PODS, VMIS, VMS, Resource
 from harness.embedded.clock import Clock
 from harness.embedded.control.virt_controller import FINALIZER
+from harness.embedded.control.vm_admission import admit_vm
 from harness.embedded.vmi import move_to
 from harness.rules import admission as words
 from harness.rules import schema
@@ -65,6 +66,8 @@ class Admission:
         """Return what to store. Raises `Rejected`, `BadRequest`, `Invalid`."""
         if resource == VMIS:
             return self._vmi(operation, obj, old, strict=strict)
+        if resource == VMS:
+            return self._vm(operation, obj, strict=strict)
         if resource == KUBEVIRTS:
             return self._kubevirt(obj, strict=strict)
         if resource == PODS and operation == "CREATE":
@@ -89,6 +92,17 @@ class Admission:
         if causes:
             raise Rejected(words.refused(words.CREATE_VALIDATOR, causes))
         return Admitted(self._new_vmi(defaulted), warnings)
+
+    def _vm(self, operation: Operation, obj: Object, *, strict: bool) -> Admitted:
+        obj, warnings = _decode(obj, "VirtualMachine", strict=strict)
+        admitted, more = admit_vm(
+            obj,
+            creating=operation == "CREATE",
+            column=self._column,
+            configuration=self._configuration(),
+            rng=self._rng,
+        )
+        return Admitted(admitted, (*warnings, *more))
 
     def _new_vmi(self, vmi: dict[str, Any]) -> dict[str, Any]:
         """Add what the mutating webhook makes up: firmware UUID, finalizer, first status."""

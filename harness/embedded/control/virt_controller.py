@@ -2,7 +2,7 @@
 
 Source: KubeVirt pkg/virt-controller/watch/vmi/lifecycle.go (main); the order of writes as recorded on a real kind
 cluster. Level-triggered: each change of a VMI or of its pods leads to one reconciliation of that VMI.
-Room is left for VirtualMachine, whose controller would create and delete VMIs here.
+VMIs of a VirtualMachine are created and deleted by `vm_controller`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class VirtController:
         self._column, self._version = column, version
         self._configuration, self._priorities = configuration, priorities
         self._rng = random.Random(f"{seed} virt-controller")
-        self._recorder = Recorder(store, clock, component="virtualmachine-controller")
+        self.recorder = Recorder(store, clock, component="virtualmachine-controller")
+        """Shared with the VM controller, which records under the same name."""
         self._pods: dict[str, dict[str, Object]] = {}
         self._failed: set[str] = set()
 
@@ -164,13 +165,13 @@ class VirtController:
         else:
             self._pods.setdefault(metadata["uid"], {})[created["metadata"]["uid"]] = created
             name = created["metadata"]["name"]
-            self._recorder.event(vmi, "Normal", "SuccessfulCreate", f"Created virtual machine pod {name}")
+            self.recorder.event(vmi, "Normal", "SuccessfulCreate", f"Created virtual machine pod {name}")
 
     def _cannot_create(self, vmi: Object, why: str) -> None:
         """Say why there is no pod; only a new VMI is tried again."""
         self._failed.add(vmi["metadata"]["uid"])
         message = f"Error creating pod: {why}"
-        self._recorder.event(vmi, "Warning", "FailedCreate", message)
+        self.recorder.event(vmi, "Warning", "FailedCreate", message)
         now = self._clock.stamp()
         self._edit(
             vmi,
@@ -245,7 +246,7 @@ class VirtController:
                 continue
             name = pod["metadata"]["name"]
             self._store.delete(PODS, pod["metadata"]["namespace"], name)
-            self._recorder.event(vmi, "Normal", "SuccessfulDelete", f"Deleted virtual machine pod {name}")
+            self.recorder.event(vmi, "Normal", "SuccessfulDelete", f"Deleted virtual machine pod {name}")
         now = self._clock.stamp()
         remaining = self._present_pods(metadata["uid"])
         phase = vmi.get("status", {}).get("phase")

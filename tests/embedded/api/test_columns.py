@@ -18,6 +18,7 @@ from harness.embedded.api.resources import (
     NODES,
     PODS,
     VIRTUALMACHINEINSTANCES,
+    VIRTUALMACHINES,
 )
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
@@ -259,3 +260,25 @@ def test_every_recorded_object_has_a_row_as_long_as_its_header() -> None:
 def test_sparse_objects_have_rows_too(resource: Any) -> None:
     shape = columns(resource)
     assert len(shape.row({"metadata": {"name": "x"}}, NOW)) == len(shape.definitions)
+
+
+@pytest.mark.parametrize(
+    ("status", "cells"),
+    [
+        ({}, ["vm-a", "3h", "", ""]),
+        (
+            {"printableStatus": "ErrorUnschedulable", "conditions": [{"type": "Ready", "status": "False"}]},
+            ["vm-a", "3h", "ErrorUnschedulable", "False"],
+        ),
+    ],
+)
+def test_virtual_machines(status: dict[str, Any], cells: list[Any]) -> None:
+    shape = columns(VIRTUALMACHINES)
+    assert [name for name, _, priority in shape.definitions if not priority] == [
+        "Name",
+        "Age",
+        "Status",
+        "Ready",
+    ]
+    vm = {"metadata": {"name": "vm-a", "creationTimestamp": "2026-05-04T09:00:00Z"}, "status": status}
+    assert shape.row(vm, NOW) == cells

@@ -11,7 +11,15 @@ import aiohttp
 import pytest
 
 from harness.embedded.api.certificate import server_context
-from harness.embedded.api.resources import EVENTS, KUBEVIRTS, NAMESPACES, NODES, PODS, VIRTUALMACHINEINSTANCES
+from harness.embedded.api.resources import (
+    EVENTS,
+    KUBEVIRTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    VIRTUALMACHINEINSTANCES,
+    VIRTUALMACHINES,
+)
 from harness.embedded.api.server import ApiServer
 from harness.embedded.api.store import Store
 from tests.embedded.api.fakes import FakeHooks
@@ -610,10 +618,18 @@ async def test_legacy_discovery_names_the_group_of_foreign_kinds(http: aiohttp.C
     assert resources["pods"]["shortNames"] == ["po"]
     async with http.get("/apis/subresources.kubevirt.io/v1") as answer:
         listed = [item["name"] for item in (await answer.json())["resources"]]
-    assert listed == ["virtualmachineinstances/console", "virtualmachineinstances/vnc"]
+    assert listed == [
+        "virtualmachines/restart",
+        "virtualmachines/start",
+        "virtualmachines/stop",
+        "virtualmachineinstances/console",
+        "virtualmachineinstances/vnc",
+    ]
 
 
-@pytest.mark.parametrize("resource", [NODES, NAMESPACES, PODS, EVENTS, VIRTUALMACHINEINSTANCES, KUBEVIRTS])
+@pytest.mark.parametrize(
+    "resource", [NODES, NAMESPACES, PODS, EVENTS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, KUBEVIRTS]
+)
 async def test_openapi_names_every_kind_that_can_be_created(
     http: aiohttp.ClientSession, resource: Any
 ) -> None:
@@ -625,6 +641,32 @@ async def test_openapi_names_every_kind_that_can_be_created(
     operations = [path["patch"] for path in document["paths"].values() if "patch" in path]
     (found,) = [o for o in operations if o["x-kubernetes-group-version-kind"]["kind"] == resource.kind]
     assert "fieldValidation" in [parameter["name"] for parameter in found["parameters"]]
+
+
+async def test_a_vm_is_started_and_stopped_by_put(http: aiohttp.ClientSession, store: Store) -> None:
+    spec = {"runStrategy": "Halted", "template": {"spec": {"domain": {"devices": {}}}}}
+    store.create(VIRTUALMACHINES, {"metadata": {"name": "a"}, "spec": spec}, namespace="default")
+    base = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines"
+    async with http.put(f"{base}/a/start") as answer:
+        assert (answer.status, await answer.read()) == (202, b"")
+    assert store.get(VIRTUALMACHINES, "default", "a")["spec"]["runStrategy"] == "Always"
+    async with http.put(f"{base}/a/start") as answer:
+        body = await answer.json()
+    refused = 'Operation cannot be fulfilled on virtualmachine.kubevirt.io "a": '
+    assert (answer.status, body["message"]) == (
+        409,
+        f"{refused}Always does not support manual start requests",
+    )
+    async with http.put(f"{base}/a/stop", json={"gracePeriod": 5}) as answer:
+        assert answer.status == 400
+    async with http.put(f"{base}/a/stop", json={"dryRun": ["All"]}) as answer:
+        assert answer.status == 202
+    assert store.get(VIRTUALMACHINES, "default", "a")["spec"]["runStrategy"] == "Always"
+    async with http.get(f"{base}/a/stop") as answer:
+        assert answer.status == 405
+    async with http.put(f"{base}/b/stop") as answer:
+        body = await answer.json()
+    assert (answer.status, body["message"]) == (404, 'virtualmachine.kubevirt.io "b" not found')
 
 
 async def test_a_bug_is_an_internal_error_not_a_hang(

@@ -269,7 +269,7 @@ async def test_a_client_that_goes_leaves_nothing(
             await until(lambda: server.open_watches == 1)
             stream.answer.close()
         await until(lambda: server.open_watches == 0)
-    assert store._listeners[PODS] == set()
+    assert store._listeners[PODS] == {}
     await until(lambda: len(asyncio.all_tasks()) <= tasks + 1)
 
 
