@@ -13,7 +13,7 @@ import pytest
 from harness.explain.why import NoSuchVmi, why
 from harness.explain.why_model import PostMortem, Report
 from harness.explain.why_recording import read_recording
-from harness.explain.why_text import text
+from harness.explain.why_text import text, to_data
 from harness.records.model import Guest, Kernel, Provenance, Record, Sample, Watch
 from tests.judge.recorded import FILES, recording, scenario
 from tests.judge.world import MI, PROVENANCE, World, stamp
@@ -200,8 +200,14 @@ def lost(record: Record, what: str) -> bool:
 
 @pytest.mark.parametrize(
     "missing",
-    [("Pod",), ("Event",), ("VirtualMachineInstance",), ("Node",), ("guest",), ("kernel",), ("cgroup",)]
-    + [
+    [
+        ("Pod",),
+        ("Event",),
+        ("VirtualMachineInstance",),
+        ("Node",),
+        ("guest",),
+        ("kernel",),
+        ("cgroup",),
         ("stats/summary",),
         ("configz",),
         ("Pod", "Event"),
@@ -494,6 +500,30 @@ def test_a_loop_says_why_it_loops() -> None:
     (post,) = told(reboot_loop()).dead
     assert post.because == "5 boots of one QEMU, each time its own kernel had run out of memory"
     assert post.saved_by[0].startswith("More guest memory than its 476.8Mi")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        (
+            "RerunOnFailure",
+            "Its VM has runStrategy RerunOnFailure, which doesn't restart a VMI that ended Succeeded.",
+        ),
+        ("Always", "VM a (runStrategy Always) had made no new VMI when the records end."),
+    ],
+)
+def test_why_nothing_came_back(strategy: str, said: str) -> None:
+    vm = {"kind": "VirtualMachine", "metadata": {"name": "a", "namespace": "d", "uid": "vm"}}
+    world = vm_owned_shutdown()
+    world.records.insert(0, World().watch({**vm, "spec": {"runStrategy": strategy}}, "ADDED").records[0])
+    (post,) = told(world).dead
+    assert post.restarted == said
+
+
+def test_as_data() -> None:
+    (post,) = to_data(one("hard-eviction-deaf"))["ranking"]["rows"][:1]
+    assert (post["subject"], post["victim"], post["usage"]["workingSet"]) == ("hog-1", True, 587853824)
+    assert to_data(one("hard-eviction-deaf"))["phaseLag"]["high"] is None
 
 
 def test_a_vm_that_comes_back_only_to_die_again() -> None:
