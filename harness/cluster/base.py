@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from harness.units import Bytes
 
@@ -90,4 +90,16 @@ class Cluster(Protocol):
 
     def guest_settings(self, *, nonce: str, deaf: bool) -> Mapping[str, Any]:
         """A merge patch for a VMI manifest that hands nonce and deafness to the agent on this kind of cluster."""
+        ...
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """What a cluster that others use too has beside `Cluster`."""
+
+    namespace: str
+    """An existing namespace to run in, which is not ours to delete; '' makes one per run."""
+
+    async def admit(self, namespace: str, fleet: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Hold manifests about to be created against quotas; return what is worth a note. Raises ClusterError."""
         ...

@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 import yaml
 
-from harness.cluster.base import Cluster, NodeHandle, NodeRequest
+from harness.cluster.base import Cluster, NodeHandle, NodeRequest, Shared
 from harness.cluster.errors import NotObservable
 from harness.judge.judge import still_open, timeline_of
 from harness.kube.connection import Connection, connect
 from harness.kube.errors import ApiError, KubeError
 from harness.kube.objects import Objects
-from harness.kube.resources import BY_KIND, NAMESPACES, NODES, VMIS
+from harness.kube.resources import BY_KIND, NAMESPACES, NODES, VMIS, VMS
 from harness.records.model import Note, Record, Sample
 from harness.records.rundir import RunDirectory
 from harness.run import health
@@ -90,7 +90,11 @@ class Orchestrator:
         self._control_of = control_of
         self._stream = made.stream
         self._id = made.id.rpartition("-")[2]
-        self._namespace = f"density-{self._id}"
+        self._shared = cluster if isinstance(cluster, Shared) else None
+        given = self._shared.namespace if self._shared is not None else ""
+        self._own_namespace = not given
+        self._namespace = given or f"density-{self._id}"
+        self._vms: list[str] = []
         self._world = World()
         self._timeline = timeline_of(made.directory.provenance, scenario)
         self._claims = claims
@@ -140,7 +144,12 @@ class Orchestrator:
         for node in scenario.nodes:
             self._stream.action("configure-kubelet", node.name, config=dict(node.kubelet), memory=node.memory)
         handles = await self._cluster.prepare_nodes(
-            tuple(NodeRequest(name=n.name, memory=n.memory, kubelet=n.kubelet) for n in scenario.nodes)
+            tuple(
+                NodeRequest(
+                    name=n.name, memory=n.memory, kubelet=n.kubelet, size_matters=bool(scenario.workload)
+                )
+                for n in scenario.nodes
+            )
         )
         for handle in handles:
             self._world.capacity[handle.kube_name] = handle.memory
@@ -155,16 +164,8 @@ class Orchestrator:
         self, connection: Connection, handles: tuple[NodeHandle, ...], interrupt: Interrupt
     ) -> None:
         objects = Objects(connection, warn=lambda text: self._stream.note("warning", text))
-        labels = {RUN_LABEL: self._id}
-        self._stream.action("create-namespace", self._namespace)
-        await objects.create(
-            NAMESPACES,
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": self._namespace, "labels": labels},
-            },
-        )
+        if self._own_namespace:
+            await self._make_namespace(objects)
         async with background() as watching:
             try:
                 observers = Observers(self._stream, connection, watching)
@@ -183,6 +184,17 @@ class Orchestrator:
                 if not (self._settings.keep or self._cluster.disposable):
                     await self._tidy(objects, interrupt)
 
+    async def _make_namespace(self, objects: Objects) -> None:
+        self._stream.action("create-namespace", self._namespace)
+        await objects.create(
+            NAMESPACES,
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": self._namespace, "labels": {RUN_LABEL: self._id}},
+            },
+        )
+
     def _is_node_ready(self, name: str) -> bool:
         conditions = (self._world.nodes.get(name, {}).get("status") or {}).get("conditions") or ()
         return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
@@ -199,6 +211,9 @@ class Orchestrator:
         step, stream, world = self._settings.progress.step, self._stream, self._world
         guests = Guests(stream, world)
         planned = await self._plan(objects, handles)
+        if self._shared is not None:
+            for text in await self._shared.admit(self._namespace, [one.manifest for one in planned]):
+                stream.note("quota", text)
         step(f"creating {len(planned)} guests")
         consoles = self._made.directory.artefacts / "consoles"
         consoles.mkdir()
@@ -258,6 +273,8 @@ class Orchestrator:
         # The page's examples say v1alpha3: the API takes an object only at the address of its own version.
         version = str(one.manifest.get("apiVersion", "")).rpartition("/")[2]
         resource = replace(known, version=version or known.version)
+        if known is VMS:
+            self._vms.append(one.name)
         try:
             await objects.create(resource, one.manifest, namespace=self._namespace)
         except ApiError as error:
@@ -303,16 +320,19 @@ class Orchestrator:
     async def _tidy(self, objects: Objects, interrupt: Interrupt) -> None:
         """Delete what the run created. Failing to is noted, not raised: it must not hide what the run was about."""
         self._settings.progress.step("deleting the guests")
-        what = f"pods of namespace {self._namespace} remain"
+        what = f"pods of the run remain in namespace {self._namespace}"
         with suppress(Interrupted):
             async with interrupt.scope(2):
                 try:
                     async with asyncio.timeout(TEARDOWN):
+                        for name in self._vms:  # first: a VM makes its VMI anew
+                            await objects.delete(VMS, name, namespace=self._namespace)
                         for vmi in self._world.guests:
                             await objects.delete(
                                 VMIS, vmi.partition("/")[2], namespace=self._namespace, grace=0
                             )
-                        await objects.delete(NAMESPACES, self._namespace)
+                        if self._own_namespace:
+                            await objects.delete(NAMESPACES, self._namespace)
                         await self._stream.until(self._world.no_pods_left, what=what)
                 except (KubeError, TimeoutError) as error:
                     self._stream.note("left-behind", f"{what}: {error}")
