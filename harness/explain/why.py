@@ -92,6 +92,7 @@ def why(
         verdict=_summary(dead, alive),
         dead=dead,
         alive=alive,
+        loops=_loops(dead),
         closest=closest(run, index) if not dead else (),
         notes=tuple(_notes(run)),
     )
@@ -230,6 +231,11 @@ def _lag(run: Run, index: Index, ending: Ending, found: Diagnosis) -> Interval |
     return lag if lag.low > LAG else None
 
 
+def _loops(dead: tuple[PostMortem, ...]) -> tuple[str, ...]:
+    names = [post.subject for post in dead]
+    return tuple(name for name in dict.fromkeys(names) if names.count(name) >= LOOP)
+
+
 def _summary(dead: tuple[PostMortem, ...], alive: tuple[PostMortem, ...]) -> str:
     if not dead and not alive:
         return "Nobody died, and no VMI was seen."
@@ -239,12 +245,8 @@ def _summary(dead: tuple[PostMortem, ...], alive: tuple[PostMortem, ...]) -> str
         )
     if len(dead) == 1:
         return dead[0].verdict
-    loops = [
-        name
-        for name in dict.fromkeys(p.subject for p in dead)
-        if sum(p.subject == name for p in dead) >= LOOP
-    ]
-    looping = f" {several(loops)} comes back only to die again." if loops else ""
+    loops = _loops(dead)
+    looping = f" {several(list(loops))} comes back only to die again." if loops else ""
     counted = several([f"{p.subject}{f' (life {p.life})' if p.lives > 1 else ''}: {p.cause}" for p in dead])
     return f"{len(dead)} deaths. {counted}.{looping}"
 

@@ -17,6 +17,7 @@ from harness.judge.seen import Run
 from harness.records import served
 from harness.rules import overhead, vmi
 from harness.rules.errors import RulesError
+from harness.rules.thresholds import ALLOCATABLE_MEMORY
 
 
 def unknown(
@@ -85,6 +86,11 @@ def _unknown_eviction(run: Run, ending: Ending, acted: Acted | None, ranked: Ran
     if text and not USING.search(text):
         out.append(
             "Whose memory it was: the message names no container, since none used more than it requested when it was written."
+        )
+    if acted is not None and acted.signal == ALLOCATABLE_MEMORY and acted.crossing is not None:
+        out.append(
+            "The exact crossing: the kubelet acted on allocatableMemory.available, what is left to all pods together; the crossing "
+            "above is that of the node."
         )
     if acted is not None and censored(acted.crossing):
         out.append("When the node fell below the threshold: it already was when the records begin.")

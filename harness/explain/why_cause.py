@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.explain.why_guest import LOOP, Boot, boots, farewell, out_of_memory, panicked
+from harness.explain.why_guest import Boot, boots, farewell, looping, out_of_memory, panicked
 from harness.explain.why_index import Index
 from harness.explain.why_model import Acted, Cause, Diagnosis
 from harness.explain.why_threshold import MESSAGE, message_of
@@ -46,9 +46,9 @@ def diagnose(run: Run, index: Index, ending: Ending, acted: Acted | None) -> Dia
         already = ending.gone is not None and ending.gone.high < told.low
         if not already:
             return _eviction(run, ending, acted, kill)
-    looping = loop(ending)
-    if looping is not None:
-        return looping
+    again = loop(ending)
+    if again is not None and deleted_first(run, index, ending) is None:
+        return again
     if not ended(ending, kill):
         return Diagnosis(
             cause="alive", certain=run.timeline.closed, because="no sign of its end in the records"
@@ -99,10 +99,9 @@ def _panic(ending: Ending) -> Diagnosis:
     panic = found[-1].last("panic")
     assert panic is not None
     oom = out_of_memory(found[-1])
-    if len(found) >= LOOP:
-        looping = loop(ending)
-        assert looping is not None
-        return looping
+    again = loop(ending)
+    if again is not None:
+        return again
     if oom is not None:
         lines = tuple(sorted({oom.line, panic.line}))
         return Diagnosis(
@@ -118,8 +117,8 @@ def _panic(ending: Ending) -> Diagnosis:
 
 def loop(ending: Ending) -> Diagnosis | None:
     """Tell a guest that boots again and again inside one QEMU, and why, from each boot's last words."""
-    found = boots(ending.lines)
-    if len(found) < LOOP:
+    found = looping(ending.lines)
+    if not found:
         return None
     ends = found[:-1]
     panics, ooms = [b for b in ends if b.last("panic")], [b for b in ends if out_of_memory(b)]
@@ -219,11 +218,12 @@ def _eviction(run: Run, ending: Ending, acted: Acted | None, kill: OomKill | Non
         because=f"{seen}; {acted.how}" if acted is not None and acted.how else seen,
         proof=eviction.proof,
     )
-    if kill is not None:
-        found = replace(
-            found, because=f"{found.because}; the kernel then killed it before its grace was over"
-        )
-    return found
+    if kill is None:
+        return found
+    if kill.t <= eviction.told.high:
+        why = f"{found.because}; the kernel's kill fell into the same moment, which came first can't be told"
+        return replace(found, certain=False, because=why)
+    return replace(found, because=f"{found.because}; the kernel then killed it before its grace was over")
 
 
 def deleted_first(run: Run, index: Index, ending: Ending) -> tuple[int, Interval, str] | None:
@@ -280,10 +280,12 @@ def _quiet_end(run: Run, index: Index, ending: Ending) -> Diagnosis:
     deleted = deleted_first(run, index, ending)
     if deleted is not None:
         line, _, what = deleted
+        again = loop(ending)
         return Diagnosis(
             cause="api-delete",
             certain=True,
-            because=f"its {what} was deleted before anything else happened to it",
+            because=f"its {what} was deleted before any other sign of an end"
+            + (f"; it was in a reboot loop: {again.because}" if again is not None else ""),
             proof=(line,),
         )
     if bye is not None:

@@ -17,6 +17,10 @@ from harness.judge.timeline import Said
 
 LOOP = 3
 """Boots of one QEMU that make a loop: once may be an update, twice is a habit."""
+SHORT = 300.0
+"""Seconds a boot must not outlive to be part of a loop."""
+_BRIEF = 10.0
+"""Seconds between the guest kernel's OOM kill and the end it led to."""
 QUIET = 15.0
 """Seconds without a line after which a console that used to talk is silent (older agents: a line in 5 s)."""
 _HINTS = {
@@ -55,17 +59,18 @@ class Boot:
 def boots(lines: Sequence[Said]) -> list[Boot]:
     """Cut a console into boots."""
     parts: list[list[Said]] = []
-    clock = -1.0
+    clocks: dict[bool, float] = {}
     for said in lines:
         now = uptime(said.text)
+        kernel = _STAMP.match(said.text) is not None  # its clock and the agent's don't begin together
         first = _FIRST.search(said.text) is not None and (now is None or now < 1.0)
-        back = now is not None and now < clock - 1.0
-        if not parts or (back or (first and _begun(parts[-1]))):
+        back = now is not None and now < clocks.get(kernel, 0.0) - 1.0
+        if not parts or back or (first and _begun(parts[-1])):
             parts.append([])
-            clock = -1.0
+            clocks.clear()
         parts[-1].append(said)
         if now is not None:
-            clock = max(clock, now)
+            clocks[kernel] = max(clocks.get(kernel, 0.0), now)
     return [Boot(begin=part[0], lines=tuple(part)) for part in parts]
 
 
@@ -83,10 +88,22 @@ def panicked(ending: Ending) -> Said | None:
 def out_of_memory(boot: Boot) -> Said | None:
     """Return the guest kernel's word that it ran out of memory, in this boot."""
     panic = boot.last("panic")
-    oom = next((said for said in boot.lines if said.parsed.word == "oom"), None)
     if panic is not None and panic.parsed.reason:
         return panic
-    return oom
+    end = panic or boot.lines[-1]
+    return next((said for said in boot.lines if said.parsed.word == "oom" and end.t - said.t < _BRIEF), None)
+
+
+def looping(lines: Sequence[Said]) -> list[Boot]:
+    """Return the boots of a loop that goes on to the end of a console, or nothing."""
+    found = boots(lines)
+    run = found[-1:]
+    for boot in reversed(found[:-1]):
+        if run[0].begin.t - boot.begin.t > SHORT:
+            break
+        run.insert(0, boot)
+    over = bool(run) and run[-1].lines[-1].t - run[-1].begin.t > SHORT
+    return run if len(run) >= LOOP and not over else []
 
 
 def farewell(ending: Ending) -> Said | None:

@@ -69,7 +69,7 @@ class Acted:
     """What the kubelet observed, as the message has it."""
     available_value: int | None
     offenders: tuple[str, ...]
-    """Containers over their request, as the message has them: newer figures than the ranking's, and of containers."""
+    """Containers over their request, as the message has them: figures of another moment than the pods' it ranks by."""
     kind: Kind
     certain: bool
     how: str
@@ -216,5 +216,7 @@ class Report:
     verdict: str
     dead: tuple[PostMortem, ...]
     alive: tuple[PostMortem, ...] = ()
+    loops: tuple[str, ...] = ()
+    """Names whose VMIs came back only to die again, three times or more."""
     closest: tuple[Closest, ...] = ()
     notes: tuple[str, ...] = field(default=())

@@ -85,9 +85,7 @@ def _threshold(acted: Acted) -> list[str]:
         )
     if acted.offenders:
         named = "; ".join(acted.offenders)
-        out.append(
-            f"The message names: {named} (the containers' own figures, newer than those it ranked pods by)."
-        )
+        out.append(f"The message names: {named} (figures of the containers; it ranks by those of the pods).")
     kind = acted.kind or "unknown"
     out.append(f"Kind: {kind}{'' if acted.certain or not acted.kind else ' (inferred)'}: {acted.how}.")
     if acted.latency is not None and acted.crossing is not None:

@@ -448,6 +448,38 @@ def eviction_before_oom() -> World:
     return world.at(11).killed("a").phase("a", "Failed")
 
 
+def long_lived() -> World:
+    """Rebooted four times in two days: kernel updates, no loop."""
+    world = start()
+    for n in range(5):
+        boot(world, "a", 2 + 40_000 * n)
+    return world
+
+
+def two_clocks() -> World:
+    """The agent's clock begins later than the kernel's."""
+    world = boot(start(), "a", 2)
+    for n in range(6):
+        world.at(10 + n).said("a", f"[{9 + n:12.6f}] e1000: link is up").said(
+            "a", f"@ stat up={5000 + 1000 * n}"
+        )
+    return world
+
+
+def old_oom_other_panic() -> World:
+    world = boot(start(), "a", 2)
+    world.at(8).said("a", "[    6.000000] Out of memory: Killed process 77 (cruncher) total-vm:1kB")
+    world.at(100).said("a", "[   98.000000] Kernel panic - not syncing: Fatal exception")
+    return failed(world.at(101))
+
+
+def loop_then_deleted() -> World:
+    world = reboot_loop()
+    vmi = world.vmis["a"]
+    vmi["metadata"] = {**vmi["metadata"], "deletionTimestamp": stamp(60.0)}
+    return world.at(60.1).watch(vmi).at(61).phase("a", "Failed").at(62).watch(world.vmis["a"], "DELETED")
+
+
 def clean_reboot_once() -> World:
     return boot(boot(start(), "a", 2), "a", 20)
 
@@ -477,6 +509,8 @@ CASES: tuple[tuple[Callable[[], World], str, bool], ...] = (
     (shut_down_before_eviction, "guest-shutdown", True),
     (oom_before_eviction, "container-oom", True),
     (eviction_before_oom, "eviction", True),
+    (old_oom_other_panic, "guest-panic", True),
+    (loop_then_deleted, "api-delete", True),
 )
 
 
@@ -488,7 +522,7 @@ def test_the_cause_of_a_small_world(make: Callable[[], World], cause: str, certa
     assert (post.subject, post.cause, post.certain) == ("d/a", cause, certain)
 
 
-@pytest.mark.parametrize("make", [alive, sidecar_oom, clean_reboot_once])
+@pytest.mark.parametrize("make", [alive, sidecar_oom, clean_reboot_once, long_lived, two_clocks])
 def test_who_lives_is_not_dead(make: Callable[[], World]) -> None:
     report = told(make())
     assert report.dead == ()
@@ -533,6 +567,7 @@ def test_a_vm_that_comes_back_only_to_die_again() -> None:
         failed(world)
     report = told(world)
     assert [(p.life, p.lives, p.cause) for p in report.dead] == [(n, 3, "crashed") for n in (1, 2, 3)]
+    assert report.loops == ("d/a",)
     assert report.verdict.endswith("d/a comes back only to die again.")
 
 
