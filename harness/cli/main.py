@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from harness.cli.claims_cmd import claims
+from harness.cli.compare_cmd import compare
 from harness.cli.explain_cmd import explain
 from harness.cli.report_cmd import report
 from harness.cli.why_cmd import why
@@ -179,6 +180,7 @@ def doctor(
 app.command()(claims)
 app.command()(explain)
 app.command()(report)
+app.command()(compare)
 app.command()(why)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.judge.availability import capacity, crossing, kubelet_config, series, threshold
 from harness.judge.cast import Incarnation
@@ -191,14 +191,19 @@ def _ooms(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
     watched = run.timeline.oom.watched or run.provenance.capabilities.get("kmsg") == "yes"
     for scope, words in names.items():
         kills = [kill for _, kill in run.kills if kill.scope == scope]
-        if scope or kills:
-            yield _count(
-                f"oom-{scope or 'unknown'}",
-                f"OOM kills {words}",
-                len(kills),
-                proof=_lines(k.lines for k in kills),
-                note="" if watched or kills else "no kernel log was kept: only container statuses tell",
-            )
+        if not kills and not scope:
+            continue
+        found = _count(
+            f"oom-{scope or 'unknown'}",
+            f"OOM kills {words}",
+            len(kills),
+            proof=_lines(k.lines for k in kills),
+        )
+        if not kills and not watched:
+            # Nobody looked: a zero would be a promise.
+            note = "no kernel log was kept: only container statuses tell"
+            found = replace(found, text="none seen", value=None, note=note)
+        yield found
     said = [(e, s) for e in endings if (s := e.first("oom")) is not None]
     yield _count(
         "oom-guest", "guests whose own kernel killed for memory", len(said), proof=(s.line for _, s in said)

@@ -1,44 +1,23 @@
-"""The timeline picture: node availability against thresholds, each guest's held bytes, markers. SVG, themeable.
-
-matplotlib draws it with placeholder colours that are replaced by CSS variables, so that one picture serves light,
-dark and print. Fixed ids, no date, no embedded font: the same records give the same bytes.
-"""
+"""The timeline picture: node availability against thresholds, each guest's held bytes, its pod, its request, markers."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-
+from harness.report.canvas import AVAIL, DEATH, EVENT, FAINT, HARD, HELD, INK, REQUEST, SOFT, WS, svg_of
 from harness.report.crowd import CrowdLane, chosen_few, sums
 from harness.report.text import clean
 from harness.report.timeline import GAP, GuestLane, Mark, NodeLane, Series, Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAX_GUESTS = 16
 """Guests drawn each in a lane of its own; of more, `DRAWN` and one lane with the sums of all."""
 DRAWN = 8
 MAX_NODES = 8
-
-_CSS = {  # placeholder → CSS variable, defined in templates/style.css (Okabe-Ito based: safe for colour blindness)
-    "#010101": "var(--ink)",
-    "#020202": "var(--faint)",
-    "#030303": "var(--avail)",
-    "#040404": "var(--hard)",
-    "#050505": "var(--soft)",
-    "#060606": "var(--held)",
-    "#070707": "var(--ws)",
-    "#080808": "var(--request)",
-    "#090909": "var(--death)",
-    "#0a0a0a": "var(--event)",
-}
-INK, FAINT, AVAIL, HARD, SOFT, HELD, WS, REQUEST, DEATH, EVENT = _CSS
 
 _MARKERS = {
     "evicted": ("v", DEATH),
@@ -51,26 +30,6 @@ _MARKERS = {
     "condition": ("D", SOFT),
 }
 
-_RC: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "density",
-    "svg.id": "density",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "savefig.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "path.simplify": True,
-    "text.parse_math": False,  # names of VMIs may hold dollars
-}
-
 
 def draw_timeline(timeline: Timeline) -> str:
     """Return the picture as an `<svg>` element, or '' when nothing was sampled."""
@@ -79,49 +38,57 @@ def draw_timeline(timeline: Timeline) -> str:
     lanes: list[NodeLane | GuestLane | CrowdLane] = [*nodes, *([crowd] if crowd else []), *guests]
     if not lanes or timeline.end <= 0:
         return ""
-    mpl.use("svg")
-    from matplotlib.figure import Figure  # noqa: PLC0415 - costs 0.3 s, only when a picture is drawn
 
-    ratios = [1.15 if isinstance(lane, GuestLane) else 2.2 for lane in lanes]
-    # Glyphs the bundled font lacks are drawn by the reader's browser; matplotlib would warn of each.
-    with mpl.rc_context(_RC), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        figure = Figure(figsize=(10, 0.75 + 0.95 * sum(ratios)), layout="constrained")
-        axes: list[Axes] = list(
-            figure.subplots(len(lanes), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios})[
-                :, 0
-            ]
+    def draw(figure: Figure) -> None:
+        _draw(figure, timeline, nodes=nodes, crowd=crowd, guests=guests)
+
+    ratios = sum(_ratio(lane) for lane in lanes)
+    return svg_of(draw, size=(10, 0.75 + 0.95 * ratios), label="Timeline of the run")
+
+
+def _ratio(lane: NodeLane | GuestLane | CrowdLane) -> float:
+    return 1.15 if isinstance(lane, GuestLane) else 2.2
+
+
+def _draw(
+    figure: Figure,
+    timeline: Timeline,
+    *,
+    nodes: Sequence[NodeLane],
+    crowd: CrowdLane | None,
+    guests: Sequence[GuestLane],
+) -> None:
+    lanes: list[NodeLane | GuestLane | CrowdLane] = [*nodes, *([crowd] if crowd else []), *guests]
+    heights = [_ratio(lane) for lane in lanes]
+    column = figure.subplots(
+        len(lanes), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
+    axes: list[Axes] = list(column[:, 0])
+    top = max(
+        [s.top for g in guests for s in (g.held, g.working_set)] + [g.request or 0 for g in guests],
+        default=1,
+    )
+    for axis, lane in zip(axes, lanes, strict=True):
+        if isinstance(lane, NodeLane):
+            _node(axis, lane, timeline.end)
+        elif isinstance(lane, CrowdLane):
+            _crowd(axis, lane)
+        else:
+            _guest(axis, lane, top, timeline.end)
+        _actions(axis, timeline.actions, labels=axis is axes[0])
+        axis.set_xlim(0, timeline.end)
+        axis.margins(x=0)
+    axes[-1].set_xlabel("seconds since the start of the run")
+    hidden = [
+        f"{count} more {what} not drawn"
+        for count, what in (
+            (len(timeline.nodes) - len(nodes), "nodes"),
+            (len(timeline.guests) - len(guests), "guests"),
         )
-        top = max(
-            [s.top for g in guests for s in (g.held, g.working_set)] + [g.request or 0 for g in guests],
-            default=1,
-        )
-        for axis, lane in zip(axes, lanes, strict=True):
-            if isinstance(lane, NodeLane):
-                _node(axis, lane, timeline.end)
-            elif isinstance(lane, CrowdLane):
-                _crowd(axis, lane)
-            else:
-                _guest(axis, lane, top, timeline.end)
-            _actions(axis, timeline.actions, labels=axis is axes[0])
-            axis.set_xlim(0, timeline.end)
-            axis.margins(x=0)
-        axes[-1].set_xlabel("seconds since the start of the run")
-        hidden = [
-            f"{count} more {what} not drawn"
-            for count, what in (
-                (len(timeline.nodes) - len(nodes), "nodes"),
-                (len(timeline.guests) - len(guests), "guests"),
-            )
-            if count > 0
-        ]
-        if hidden:
-            figure.supxlabel("; ".join(hidden), fontsize=8, x=0.99, ha="right")
-        out = io.StringIO()
-        figure.savefig(
-            out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
-    return _themeable(out.getvalue())
+        if count > 0
+    ]
+    if hidden:
+        figure.supxlabel("; ".join(hidden), fontsize=8, x=0.99, ha="right")
 
 
 def chosen(timeline: Timeline) -> tuple[list[GuestLane], CrowdLane | None]:
@@ -264,12 +231,3 @@ def _actions(axis: Axes, actions: Sequence[Mark], *, labels: bool) -> None:
                 va="top",
             )
         axis.set_ylim(low, high)
-
-
-def _themeable(svg: str) -> str:
-    svg = svg[svg.index("<svg") :]
-    for placeholder, variable in _CSS.items():
-        svg = svg.replace(placeholder, variable)
-    svg = re.sub(r'\s(?:width|height)="[\d.]+pt"', "", svg, count=2)
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    return svg.replace("<svg", '<svg role="img" aria-label="Timeline of the run" class="timeline"', 1)

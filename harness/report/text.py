@@ -24,10 +24,10 @@ def number(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "−∞"
     if value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    if abs(value) >= 1000:
-        return f"{value:.0f}"
-    return f"{value:.4g}"
+        shown = str(int(value))
+    else:
+        shown = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return shown.replace("-", "−")
 
 
 def spread(interval: Interval, unit: str) -> str:

@@ -1,0 +1,80 @@
+"""`density compare`: groups of runs against each other, and a set of runs against a baseline set."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class By(StrEnum):
+    """What makes a group."""
+
+    TECHNIQUE = "technique"
+    VERSION = "version"
+    CLUSTER = "cluster"
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Run directories, ids, or directories of runs.", metavar="RUN…", show_default=False
+        ),
+    ],
+    *,
+    by: Annotated[By, typer.Option(help="What makes a group.")] = By.TECHNIQUE,
+    to: Annotated[str, typer.Option(help="The group to hold the others against.", metavar="GROUP")] = "",
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--against", help="A baseline run, or a directory of them (repeatable). Regressions exit 1."
+        ),
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="Also write comparison.html, .md, .json and .csv here.")
+    ] = None,
+    runs_dir: Annotated[
+        Path, typer.Option("--runs-dir", help="Where run directories are.", envvar="DENSITY_RUNS_DIR")
+    ] = Path("runs"),
+) -> None:
+    """Compare techniques, versions or clusters: density, risk, latencies, and how sure we are."""
+    from harness.cli import errors  # noqa: PLC0415 - `density --help` stays fast
+    from harness.records.writing import write_atomically  # noqa: PLC0415
+    from harness.report.compare.forms import FILES, render, render_plain  # noqa: PLC0415
+    from harness.report.compare.metrics import observation  # noqa: PLC0415
+    from harness.report.compare.table import tabulate_runs  # noqa: PLC0415
+
+    compared = tabulate_runs(
+        [observation(path, by.value) for path in expanded(runs, runs_dir)],
+        by.value,
+        to=to,
+        against=[observation(path, by.value) for path in expanded(against or [], runs_dir)],
+    )
+    sys.stdout.write(render_plain(compared))
+    if into is not None:
+        into.mkdir(parents=True, exist_ok=True)
+        for form, name in FILES.items():
+            write_atomically(into / name, render(form, compared).encode("utf-8", "replace"))
+            sys.stdout.write(f"{form}: {into / name}\n")
+    if any(not r.possible for r in compared.regressions):
+        raise typer.Exit(errors.NOT_SEEN)
+
+
+def expanded(paths: Iterable[Path], runs_dir: Path) -> list[Path]:
+    """Run directories of paths, ids, and directories of runs; a control run only where it is named itself."""
+    from harness.cli.runs import find_run  # noqa: PLC0415
+    from harness.records.rundir import RUN_FILE, RunDirectory  # noqa: PLC0415
+
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(file.parent for file in path.glob(f"*/{RUN_FILE}")) if path.is_dir() else []
+        if (path / RUN_FILE).is_file() or not inside:
+            found.append(find_run(path, runs_dir).path)
+        else:
+            found += [run for run in inside if not RunDirectory.open(run).provenance.control_of]
+    return list(dict.fromkeys(found))
