@@ -116,7 +116,7 @@ def _knows_disabled_gates(documents: Iterable[Mapping[str, Any]]) -> bool:
         schema: Any = version
         for key in path:
             schema = (schema or {}).get(key) if key in path[:2] else _property(schema, key)
-        if _property(schema, "disabledFeatureGates"):
+        if _property(schema, "disabledFeatureGates") is not None:
             return True
     return False
 

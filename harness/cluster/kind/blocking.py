@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -42,7 +43,8 @@ def main() -> int:
             cluster.delete()  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001 - the parent has only this process's last words
         # kind has said on stderr what went wrong; a CalledProcessError would only repeat the command line.
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        if not isinstance(error, subprocess.CalledProcessError):
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -44,7 +44,7 @@ from harness.resources import data_dir
 from harness.rules.columns import column
 from harness.rules.errors import ColumnError
 from harness.units import Bytes
-from workloads.image import ImageError, build_async
+from workloads.image import GuestImage, ImageError, build_async
 from workloads.image.oci import Archive, write
 
 NODES_READY = 180.0
@@ -62,6 +62,18 @@ def _silent(text: str) -> None:
     _log.info(text)
 
 
+async def build_agent() -> tuple[GuestImage, Archive]:
+    """Build, or find, the guest image and its archive. Raises ClusterError."""
+    try:
+        guest = await build_async()
+        return guest, await asyncio.to_thread(write, guest)
+    except ImageError as error:
+        raise ClusterError(str(error)) from error
+
+
+MakeAgent = Callable[[], Awaitable[tuple[GuestImage, Archive]]]
+
+
 class Pool:
     """Holds at most one cluster. `undo` must outlive all runs that use it. Not tied to an event loop."""
 
@@ -72,10 +84,12 @@ class Pool:
         undo: Undo,
         environment: Mapping[str, str] | None = None,
         progress: Callable[[str], None] = _silent,
+        agent: MakeAgent = build_agent,
     ) -> None:
         self.settings = settings
         self.progress = progress
         self._undo = undo
+        self._agent = agent
         self._environment = dict(os.environ if environment is None else environment)
         self._live: Live | None = None
 
@@ -137,11 +151,7 @@ class Pool:
             Path(settings.config) if settings.config else data_dir("kind-config") / "cluster.yaml"
         )
         self.progress("building the guest image")
-        try:
-            guest = await build_async()
-            agent = await asyncio.to_thread(write, guest)
-        except ImageError as error:
-            raise ClusterError(str(error)) from error
+        guest, agent = await self._agent()
         shape = {
             "schema": 1,
             "engine": tools.engine.flavour,
@@ -238,10 +248,7 @@ class Pool:
         try:
             yield
         except BaseException as error:
-            if isinstance(error, ClusterError):
-                saved = await self._save_logs(tools, claim.name)
-                if saved is not None:
-                    error.add_note(f"logs of the nodes: {saved}")
+            saved = await self._save_logs(tools, claim.name) if isinstance(error, ClusterError) else None
             if not (self.settings.keep and claim.noted().get("complete")):
                 # cancellation must not keep us from it; the undo entry is there if even this is cut short
                 cleaning = asyncio.ensure_future(self._delete(tools, claim))
@@ -249,6 +256,8 @@ class Pool:
                     await asyncio.shield(cleaning)
                 except CallError as failed:
                     _log.warning("cluster not deleted", cluster=claim.name, why=str(failed))
+            if saved is not None:
+                raise ClusterError(f"{error} (logs of the nodes: {saved})") from error
             raise
 
     async def _create(

@@ -122,14 +122,42 @@ async def _communicate(process: asyncio.subprocess.Process, call: Call) -> tuple
             await process.stdin.drain()
         if not call.hold_stdin:
             process.stdin.close()
-        await process.wait()
+        await _ended(process)
         await asyncio.wait(readers, timeout=LEFT_OPEN)
     finally:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
-        _close(process)
+        _close_pipes(process)
+    await process.wait()
     return bytes(out), bytes(err)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Wait for the end of the program itself; `Process.wait` waits for that of its output too."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    except OSError:  # before Linux 5.3, or forbidden
+        await process.wait()
+        return
+    loop = asyncio.get_running_loop()
+    gone = loop.create_future()
+    loop.add_reader(handle, lambda: None if gone.done() else gone.set_result(None))
+    try:
+        await gone
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+def _close_pipes(process: asyncio.subprocess.Process) -> None:
+    transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined] # noqa: SLF001
+    for number in (0, 1, 2):
+        pipe = transport.get_pipe_transport(number)
+        if pipe is not None:
+            pipe.close()
 
 
 @asynccontextmanager
@@ -270,18 +298,17 @@ def _signal(pid: int, token: str, number: signal.Signals) -> None:
 def family(group: int, token: str) -> Iterator[int]:
     """Yield living processes of a session or process group, or with the token in their environment."""
     needle = f"{TOKEN}={token}".encode()
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+    for entry in Path("/proc").iterdir():
+        name = entry.name
+        if not name.isdigit() or int(name) == os.getpid():
             continue
         try:
-            stat = Path(entry.path, "stat").read_bytes()
+            stat = (entry / "stat").read_bytes()
             # proc(5): pid (comm) state ppid pgrp session; comm may hold anything, so from its last parenthesis on
             state, _, pgrp, session = stat[stat.rindex(b")") + 2 :].split()[:4]
             if state in {b"Z", b"X"}:
                 continue
-            if group in {int(pgrp), int(session)} or needle in Path(entry.path, "environ").read_bytes().split(
-                b"\0"
-            ):
-                yield int(entry.name)
+            if group in {int(pgrp), int(session)} or needle in (entry / "environ").read_bytes().split(b"\0"):
+                yield int(name)
         except (OSError, ValueError):
             continue

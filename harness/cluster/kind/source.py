@@ -36,7 +36,6 @@ class KindCluster:
 
     kind: Literal["local", "kind", "kubeconfig", "model"] = "kind"
     evidence: Evidence = "real"
-    disposable = False
 
     def __init__(
         self,
@@ -57,6 +56,7 @@ class KindCluster:
         self._column = column
         self._pool = pool or Pool(self._settings, undo=undo)
         self._own = pool is None
+        self.disposable = self._own and not self._settings.keep
         self._live: Live | None = None
         self._configuration: Configuration | None = None
         self._sizes: dict[str, str] = {}
