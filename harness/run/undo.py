@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import cgroup, procfs, syscalls
+from harness.embedded.machine.linux import cgroup, host, hostlock, procfs
 from harness.run.errors import UndoError
 
 Entry = Mapping[str, Any]
@@ -343,12 +343,25 @@ def _write(entry: Entry) -> str | None:
 @operation("swapoff", survives_reboot=False)
 def _swapoff(entry: Entry) -> str | None:
     """Take a swap file or device out of use, if it is in use."""
-    path = str(entry["path"])
-    swaps = Path("/proc/swaps").read_text(encoding="utf-8", errors="replace").splitlines()[1:]
-    if not any(line.split() and line.split()[0].replace("\\040", " ") == path for line in swaps):
-        return None
-    syscalls.swapoff(path)
-    return "swapped off"
+    return host.undo_entry(entry)
+
+
+@operation("ksm", survives_reboot=False)
+def _ksm(entry: Entry) -> str | None:
+    """Give KSM's knobs back, all of them; unmerge what was merged by us alone."""
+    return host.undo_entry(entry)
+
+
+@operation("zram", survives_reboot=False)
+def _zram(entry: Entry) -> str | None:
+    """Empty a zram device and restore its algorithm; remove it if it was made for us."""
+    return host.undo_entry(entry)
+
+
+@operation("host-lock", survives_reboot=False)
+def _host_lock(entry: Entry) -> str | None:
+    """Let others change host-wide settings again; stands first in the file, so that it is undone last."""
+    return hostlock.clear(entry)
 
 
 @operation("rmtree", survives_reboot=True)

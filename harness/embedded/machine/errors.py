@@ -7,3 +7,11 @@ class MachineError(Exception):
 
 class ConsoleClosed(MachineError):
     """The guest behind a console is gone."""
+
+
+class HostBusy(MachineError):
+    """Another harness has this machine's host-wide settings (KSM, swap), or left them without giving them back."""
+
+
+class HostLack(MachineError):
+    """This machine can't have the setting at all: no KSM, no swap. What needs it is not observable here."""

@@ -173,30 +173,45 @@ class Group:
             ) from error
 
     def set_limit(self, limit: Bytes | None) -> None:
-        """Set the hard limit, swap included (no swap for the group), or none. Raises MachineError."""
+        """Set the hard limit with no swap beyond it, or none at all. Raises MachineError."""
+        self.set_limits(limit, swap=None if limit is None else Bytes(0))
+
+    def set_limits(self, limit: Bytes | None, *, swap: Bytes | None) -> None:
+        """Set the hard limit and how much may be swapped out; None: not limited. Raises MachineError.
+
+        v1 has no limit on swap alone: memory and swap together get their sum, where there is a limit.
+        """
         try:
             if self.version == "v1":
-                self._set_limit_v1(limit)
+                self._set_limits_v1(limit, None if limit is None or swap is None else Bytes(limit + swap))
             else:
                 self._write("memory.max", "max" if limit is None else str(limit))
-                self._write_if_present("memory.swap.max", "max" if limit is None else "0")
+                self._write_if_present("memory.swap.max", "max" if swap is None else str(swap))
         except OSError as error:
             raise MachineError(
                 f"cgroup {self.path}: limit {limit} refused: {error.strerror}: it uses {self.read().usage} now"
             ) from error
 
-    def _set_limit_v1(self, limit: Bytes | None) -> None:
+    def _set_limits_v1(self, limit: Bytes | None, both: Bytes | None) -> None:
         value = "-1" if limit is None else str(limit)
+        memsw = "-1" if both is None else str(both)
         try:
             self._write("memory.limit_in_bytes", value)
         except OSError as error:
             # memsw may never be below limit: when raising, memsw goes first
             if error.errno != errno.EINVAL:
                 raise
-            self._write_if_present("memory.memsw.limit_in_bytes", value)
+            self._write_if_present("memory.memsw.limit_in_bytes", memsw)
             self._write("memory.limit_in_bytes", value)
         else:
-            self._write_if_present("memory.memsw.limit_in_bytes", value)
+            self._write_if_present("memory.memsw.limit_in_bytes", memsw)
+
+    def keep_in_memory(self) -> None:
+        """Never swap this group out, whatever its parents' limits: `memory.swap.max` 0, on v1 swappiness 0."""
+        if self.version == "v1":
+            self._write_if_present("memory.swappiness", "0")
+        else:
+            self._write_if_present("memory.swap.max", "0")
 
     def kill_together(self) -> None:
         """Let an OOM kill take the whole group (v2: memory.oom.group, as the kubelet sets on containers since 1.28)."""

@@ -11,14 +11,15 @@ import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from harness.embedded.machine.base import Console, GuestExit, OomKill, Undo
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import procfs, qemu
+from harness.embedded.machine.linux import ksm, procfs, qemu
 from harness.embedded.machine.linux.console import SerialConsole
-from harness.units import Seconds
+from harness.units import Bytes, Seconds
 
 _LOG = logging.getLogger(__name__)
 # the library logs as errors what it also raises; here a socket that is not there yet is no error
@@ -127,8 +128,11 @@ class LinuxGuest:
         """Press the ACPI power button (QMP system_powerdown). Raises MachineError; a guest that is gone is no error."""
         await self._qmp("system_powerdown", within=_QMP)
 
-    async def _qmp(self, command: str, *, within: float) -> bool:
-        """Execute one QMP command; False when QEMU is gone. Raises MachineError when it lives but does not answer."""
+    async def _qmp(self, command: str, *, within: float, answer: list[Any] | None = None) -> bool:
+        """Execute one QMP command; False when QEMU is gone. Raises MachineError when it lives but does not answer.
+
+        What QEMU returns is appended to `answer`; what it refuses is refused at once.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
         while not self.died.is_set():
@@ -136,7 +140,11 @@ class LinuxGuest:
             try:
                 async with asyncio.timeout_at(deadline):
                     await client.connect(str(self._launch.sockets.qmp))
-                    await client.execute(command)
+                    said = await client.execute(command)
+                    if answer is not None:
+                        answer.append(said)
+            except ExecuteError as error:
+                raise MachineError(f"guest {self.name}: QMP refuses {command}: {error}") from error
             except (QMPError, OSError, EOFError) as error:  # TimeoutError is an OSError
                 if self.died.is_set():
                     break
@@ -169,9 +177,21 @@ class LinuxGuest:
         return await asyncio.shield(self._exit)
 
     def process_memory(self) -> Mapping[str, int]:
-        """`{"pid", "rss", "pss"}` in bytes; {} when gone."""
+        """`{"pid", "rss", "pss", "swapPss"}`, and `ksmMerging` and `ksmProfit` where KSM tells, in bytes; {} when gone."""
         now = None if self.died.is_set() else procfs.process_memory(self.pid)
-        return {} if now is None else {"pid": self.pid, "rss": now.rss, "pss": now.pss}
+        if now is None:
+            return {}
+        merged = {f"ksm{name.capitalize()}": value for name, value in ksm.process(self.pid).items()}
+        return {"pid": self.pid, "rss": now.rss, "pss": now.pss, "swapPss": now.swap_pss, **merged}
+
+    async def balloon(self) -> Bytes | None:
+        """What the balloon leaves the guest (QMP query-balloon `actual`); None without a balloon, or when gone."""
+        answer: list[Any] = []
+        try:
+            await self._qmp("query-balloon", within=_QMP, answer=answer)
+        except MachineError:
+            return None
+        return Bytes(answer[0]["actual"]) if answer else None
 
 
 async def spawn(launch: Launch, *, undo: Undo, own: Callable[[LinuxGuest], None]) -> LinuxGuest:

@@ -11,13 +11,14 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from harness.embedded.machine.base import Accounting, GuestImage, OomKill, Undo
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import accel, cgroup, guest, kmsg, oom, probe, procfs, qemu
 from harness.embedded.machine.linux.cgroup import Group
 from harness.embedded.machine.linux.guest import LinuxGuest
+from harness.embedded.machine.linux.host import HostKnobs, HostSettings
 from harness.embedded.machine.linux.node import Host, LinuxNode, LinuxPod, check_name
 from harness.units import MIB, Bytes
 
@@ -69,6 +70,7 @@ class LinuxMachine:
         self._kills: list[OomKill] = []
         self._killed = asyncio.Event()
         self._closed = False
+        self._knobs = HostKnobs(undo=undo, run=run_id)
 
     async def __aenter__(self) -> Self:
         program = qemu.find()
@@ -106,6 +108,7 @@ class LinuxMachine:
             "guestKernel": self._image.release,
             "accelerator": self.accelerator,
             "cgroup": self.accounting,
+            "thp": procfs.transparent_huge_pages() if self._huge_pages else "off for guests",
         }
         return self
 
@@ -148,7 +151,30 @@ class LinuxMachine:
                 # the guests' tasks end with them; our caller's exception is his, not the group's
                 await self._tasks.__aexit__(None, None, None)
             finally:
-                self._take_down(self._host.scratch)
+                try:
+                    # after the guests: their merged and swapped pages are gone, so that this is quick
+                    await asyncio.to_thread(self._knobs.give_back)
+                finally:
+                    self._take_down(self._host.scratch)
+
+    async def apply_host(self, settings: HostSettings) -> None:
+        """Set KSM and swap of the whole machine until it closes, before the nodes that need it are made.
+
+        May be called again with other KSM knobs. Raises HostBusy while another harness has them, HostLack where the machine
+        can't, MachineError.
+        """
+        if self._host is None or self._closed:
+            raise MachineError("the machine is not open")
+        await asyncio.to_thread(self._knobs.apply, settings)
+
+    def host_samples(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what the machine says of itself now, by the `source` of a sample: meminfo, ksm, swap, psi, vmstat."""
+        return self._knobs.samples()
+
+    @property
+    def swap(self) -> Bytes:
+        """Size of the swap area made by `apply_host`; 0 without. New nodes may use all of it."""
+        return self._knobs.area.size if self._knobs.area is not None else Bytes(0)
 
     def _take_down(self, scratch: Path) -> None:
         self._closed = True
@@ -170,8 +196,11 @@ class LinuxMachine:
             found["kmsg"] = self._kmsg_why
         return found
 
-    async def create_node(self, name: str, capacity: Bytes) -> LinuxNode:
-        """Make a node's cgroup of that size. Raises MachineError (larger than the machine, not writable, …)."""
+    async def create_node(self, name: str, capacity: Bytes, *, swap: Bytes | None = None) -> LinuxNode:
+        """Make a node's cgroup of that size. Raises MachineError (larger than the machine, not writable, …).
+
+        `swap`: how much of the machine's swap it may use; None: all that `apply_host` made.
+        """
         if self._host is None or self._closed:
             raise MachineError("the machine is not open")
         if name in self._nodes:
@@ -183,7 +212,13 @@ class LinuxMachine:
                 f"node {name} of {capacity // MIB} MiB is larger than the machine: "
                 f"{asked // MIB} MiB of nodes in {total // MIB} MiB: ask for smaller nodes"
             )
-        node = LinuxNode.create(name=name, capacity=capacity, run=self._run, host=self._host)
+        node = LinuxNode.create(
+            name=name,
+            capacity=capacity,
+            run=self._run,
+            host=self._host,
+            swap=self.swap if swap is None else swap,
+        )
         self._nodes[name] = node
         return node
 

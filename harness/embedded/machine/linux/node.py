@@ -10,15 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.embedded.machine.base import GuestImage, GuestShape, Memory, OomKill, PodShape, Undo
+from harness.embedded.machine.base import (
+    ContainerShape,
+    GuestImage,
+    GuestShape,
+    Memory,
+    OomKill,
+    PodShape,
+    Undo,
+)
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import cgroup, disk, pss, qemu
+from harness.embedded.machine.linux import cgroup, disk, pressure, pss, qemu
 from harness.embedded.machine.linux.cgroup import Group
 from harness.embedded.machine.linux.guest import Launch, LinuxGuest, spawn
 from harness.embedded.machine.linux.oomcounters import Counters, Level
 from harness.units import Bytes
 
 _LOG = logging.getLogger(__name__)
+_NONE = Bytes(0)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 
 
@@ -75,6 +84,10 @@ class LinuxPod:
         return pss.sum_of(
             (guest.pid for guest in self.guests if not guest.died.is_set()), limit=self.shape.limit
         )
+
+    def pressure(self) -> pressure.Numbers:
+        """PSI, reclaim and OOM counters of the pod, as far as this cgroup version has them."""
+        return pressure.of_group(self._group) if self._group is not None else {}
 
     async def start_guest(self, container: str, shape: GuestShape) -> LinuxGuest:
         """Start QEMU inside the container's cgroup. Raises MachineError, with nothing left running."""
@@ -167,10 +180,18 @@ class LinuxNode:
     """A node of a chosen size: a cgroup limited to its capacity, with kubepods in it."""
 
     def __init__(
-        self, *, name: str, capacity: Bytes, group: Group | None, kubepods: Group | None, host: Host
+        self,
+        *,
+        name: str,
+        capacity: Bytes,
+        group: Group | None,
+        kubepods: Group | None,
+        host: Host,
+        swap: Bytes = _NONE,
     ) -> None:
         self.name = name
         self.capacity = capacity
+        self.swap = swap
         self.group = group
         self.kubepods = kubepods
         self.pods: dict[str, LinuxPod] = {}
@@ -178,19 +199,28 @@ class LinuxNode:
         self._kubepods_limit: Bytes | None = None
 
     @classmethod
-    def create(cls, *, name: str, capacity: Bytes, run: Group | None, host: Host) -> LinuxNode:
+    def create(
+        cls, *, name: str, capacity: Bytes, run: Group | None, host: Host, swap: Bytes = _NONE
+    ) -> LinuxNode:
         """Make the cgroups. Raises MachineError."""
         check_name("node", name)
         if run is None:
             return cls(name=name, capacity=capacity, group=None, kubepods=None, host=host)
         group = run.child(name)
         group.make(undo=host.undo)
-        group.set_limit(capacity)
+        group.set_limits(capacity, swap=swap)
         kubepods = group.child("kubepods")
         kubepods.make(undo=host.undo)
         for qos in filter(None, cgroup.QOS_PARENT.values()):
             kubepods.child(qos).make(undo=host.undo)
-        return cls(name=name, capacity=capacity, group=group, kubepods=kubepods, host=host)
+        return cls(name=name, capacity=capacity, group=group, kubepods=kubepods, host=host, swap=swap)
+
+    def bound(self, group: Group, limit: Bytes | None) -> None:
+        """Set a limit as the kubelet does on pods and kubepods: on memory alone, where the node has swap."""
+        if self.swap:
+            group.set_limits(limit, swap=None)
+        else:
+            group.set_limit(limit)
 
     def _pids(self) -> list[int]:
         return [guest.pid for pod in self.pods.values() for guest in pod.guests if not guest.died.is_set()]
@@ -198,6 +228,10 @@ class LinuxNode:
     def memory(self) -> Memory:
         """The node's root row, read now."""
         return self.group.read() if self.group is not None else pss.sum_of(self._pids(), limit=self.capacity)
+
+    def pressure(self) -> pressure.Numbers:
+        """PSI, reclaim and OOM counters of the node's root row, as far as this cgroup version has them."""
+        return pressure.of_group(self.group) if self.group is not None else {}
 
     def kubepods_memory(self) -> Memory:
         """The kubepods row, read now."""
@@ -209,7 +243,7 @@ class LinuxNode:
         """Set the limit of kubepods (node allocatable enforcement). Only remembered where cgroups can't be written."""
         self._kubepods_limit = limit
         if self.kubepods is not None:
-            self.kubepods.set_limit(limit)
+            self.bound(self.kubepods, limit)
 
     async def add_pod(self, shape: PodShape) -> LinuxPod:
         """Make the pod's cgroups. Raises MachineError, with none of them left."""
@@ -222,11 +256,11 @@ class LinuxNode:
             group = (self.kubepods.child(parent) if parent else self.kubepods).child(f"pod{shape.uid}")
             try:
                 group.make(undo=self._host.undo)
-                group.set_limit(shape.limit)
+                self.bound(group, shape.limit)
                 for name, container in shape.containers.items():
                     child = group.child(check_name("container", name))
                     child.make(undo=self._host.undo)
-                    child.set_limit(container.limit)
+                    _bound_container(child, container)
                     child.kill_together()
             except MachineError:
                 cgroup.remove_tree(group.path)
@@ -250,6 +284,15 @@ class LinuxNode:
         if self.group is not None:
             await asyncio.to_thread(cgroup.remove_tree, self.group.path)
         self._host.removed(self)
+
+
+def _bound_container(group: Group, shape: ContainerShape) -> None:
+    if shape.swap is None:
+        group.set_limit(shape.limit)
+        return
+    group.set_limits(shape.limit, swap=shape.swap)
+    if shape.swap == 0:
+        group.keep_in_memory()
 
 
 async def _end(guests: list[LinuxGuest]) -> None:

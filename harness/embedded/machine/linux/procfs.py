@@ -98,6 +98,15 @@ def parse_smaps_rollup(text: str) -> ProcessMemory | None:
     )
 
 
+def transparent_huge_pages(*, root: Path = Path("/")) -> str:
+    """Return the mode in force: always, madvise or never; '' where the kernel has none."""
+    try:
+        text = (root / "sys/kernel/mm/transparent_hugepage/enabled").read_text(encoding="ascii")
+    except OSError:
+        return ""
+    return text.partition("[")[2].partition("]")[0]
+
+
 def oom_score_adj(pid: int, *, proc: Path = PROC) -> int | None:
     """Read back a process's oom_score_adj; None when it is gone."""
     try:
@@ -108,7 +117,7 @@ def oom_score_adj(pid: int, *, proc: Path = PROC) -> int | None:
 
 def write_once(path: Path | str, value: str) -> None:
     """Write `value` with one write(2), so that the kernel's refusal (EBUSY, EINVAL, EACCES) is raised, not buffered away."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)  # as the shell's >; kernel files ignore it
     try:
         os.write(fd, value.encode("ascii"))
     finally:

@@ -1,4 +1,4 @@
-"""System calls the standard library does not have: prctl and swapoff."""
+"""System calls the standard library does not have: prctl, swapon and swapoff."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_THP_DISABLE = 41
+_SWAP_FLAG_PREFER = 0x8000
 
 # loaded at import: a child between fork and exec must not load libraries
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -26,6 +27,11 @@ def set_parent_death_signal(signal: int) -> None:
 def disable_transparent_huge_pages() -> None:
     """No transparent huge pages for this process and what it executes, whatever it madvises."""
     _check(_LIBC.prctl(_PR_SET_THP_DISABLE, ctypes.c_ulong(1), 0, 0, 0))
+
+
+def swapon(path: str, priority: int) -> None:
+    """Use a swap area, before those of a lower priority (swapon(2)). Raises OSError."""
+    _check(_LIBC.swapon(os.fsencode(path), ctypes.c_int(_SWAP_FLAG_PREFER | priority)))
 
 
 def swapoff(path: str) -> None:
