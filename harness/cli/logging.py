@@ -8,6 +8,11 @@ import sys
 import structlog
 
 
+def _to_stderr(*_: object) -> structlog.PrintLogger:
+    """Print to what is standard error when something is said, not to what it was when this was set up."""
+    return structlog.PrintLogger(sys.stderr)
+
+
 def configure(verbose: int) -> None:
     """Set up structlog and the libraries' loggers. Findings and progress do not go through here."""
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
@@ -19,7 +24,7 @@ def configure(verbose: int) -> None:
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=_to_stderr,
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=max(level, logging.INFO) if verbose < 2 else level, stream=sys.stderr)
