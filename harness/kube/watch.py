@@ -251,8 +251,8 @@ class Watcher:
         if kind == "DELETED":
             self._known.objects.pop(uid, None)
             return Seen("DELETED", item) if known is not None else None
-        if known is not None and _version(known) == version:
-            return None  # told twice
+        if known is not None and not _newer(version, than=_version(known)):
+            return None  # told twice, or a replay from before our list
         self._known.objects[uid] = item
         # A replay calls known objects ADDED; to us they are changes.
         return Seen("MODIFIED" if known is not None else "ADDED", item)
@@ -286,6 +286,13 @@ def _meta(item: dict[str, Any]) -> dict[str, Any]:
 
 def _version(item: dict[str, Any]) -> str:
     return str(_meta(item).get("resourceVersion", ""))
+
+
+def _newer(version: str, *, than: str) -> bool:
+    """Whether a version of an object is another, later one. Decimal numbers compare (KEP-5504); others only differ."""
+    if version.isdecimal() and than.isdecimal():
+        return int(version) > int(than)
+    return version != than
 
 
 def _uid(item: dict[str, Any]) -> str:

@@ -142,6 +142,18 @@ async def test_a_replayed_event_is_told_once() -> None:
         assert told(await take(events, is_pod("b"))) == [("ADDED", "b")]
 
 
+async def test_what_is_older_than_what_was_listed_is_not_told() -> None:
+    server = FaultyServer(plan=["replay", "ok"])
+    for name in ("a", "a", "b"):  # 101, 102, 103
+        server.put(name)
+    async with watching(server) as events:
+        seen = await take(events, lambda i: isinstance(i, Synced))
+        server.put("last")
+        seen += await take(events, is_pod("last"))
+    versions = [i.object["metadata"]["resourceVersion"] for i in seen if isinstance(i, Seen)]
+    assert versions == ["102", "103", "104"]
+
+
 async def test_a_server_that_only_fails_is_not_asked_in_a_tight_loop() -> None:
     server = FaultyServer(plan=["close"] * 10_000)
     async with faulty(server), connect(kubeconfig(server.url)) as connection:
