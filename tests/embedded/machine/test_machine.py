@@ -98,7 +98,11 @@ def leftovers(tmp_path: Path) -> Iterator[None]:
     yield
     after = subprocess.run([*tool, "compare", str(before)], check=False, stdout=subprocess.PIPE, text=True)
     # other tests may run on this machine at the same time: only what names this test's directory or run counts
-    ours = [item for item in after.stdout.splitlines() if str(tmp_path) in item or "test-" in item]
+    ours = [
+        item
+        for item in after.stdout.splitlines()
+        if str(tmp_path) in item or "kubevirt-density/test-" in item
+    ]
     assert ours == []
 
 
