@@ -60,18 +60,30 @@ def differing(
 
 
 def restoring(before: Mapping[str, Any], fragment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the merge patch that takes a patched tree back to `before`."""
-    patch: dict[str, Any] = {}
-    for path, value in leaves(fragment):
-        # Where a whole branch is new, the branch goes, not only its leaf.
-        depth = next((i for i in range(1, len(path)) if at(before, path[:i]) is None), len(path))
-        place = patch
-        for key in path[: depth - 1]:
-            place = place.setdefault(key, {})
-        there = at(before, path[:depth])
-        # A merge patch merges mappings: one that replaced a value must take its own leaves out again.
-        if isinstance(there, Mapping) and not isinstance(value, Mapping):
-            place[path[depth - 1]] = copy.deepcopy(dict(there))
+    """Return the merge patch that takes a tree patched with `fragment` back to `before`; it touches nothing else."""
+    return _difference(_merged(before, fragment), before)
+
+
+def _merged(target: Any, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7386."""
+    made = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            made.pop(key, None)
         else:
-            place[path[depth - 1]] = copy.deepcopy(there)
+            made[key] = _merged(made.get(key), value) if isinstance(value, Mapping) else value
+    return made
+
+
+def _difference(now: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    patch: dict[str, Any] = {}
+    for key in now.keys() | wanted.keys():
+        has, wants = now.get(key), wanted.get(key)
+        if key not in wanted:
+            patch[key] = None
+        elif isinstance(has, Mapping) and isinstance(wants, Mapping):
+            if inner := _difference(has, wants):
+                patch[key] = inner
+        elif key not in now or has != wants:
+            patch[key] = copy.deepcopy(wants)
     return patch

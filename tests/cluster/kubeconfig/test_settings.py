@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.cluster.kubeconfig.settings import KUBEVIRT_DEFAULTS, differing, restoring
+from harness.run.fleet import merge
+
+
+def test_equal_quantities_are_the_same_setting() -> None:
+    there = {"evictionHard": {"memory.available": "0.5Gi", "nodefs.available": "10%"}}
+    assert differing({"evictionHard": {"memory.available": "512Mi"}}, there) == ()
+    assert differing({"evictionHard": {"memory.available": "200Mi"}}, there) == (
+        ("evictionHard.memory.available", "200Mi", "0.5Gi"),
+    )
+    assert differing({"failSwapOn": False}, there) == (("failSwapOn", False, None),)
+
+
+def test_what_the_cr_does_not_say_is_kubevirts_default() -> None:
+    asked = {"developerConfiguration": {"memoryOvercommit": 100}}
+    assert differing(asked, {}, KUBEVIRT_DEFAULTS) == ()
+    assert differing(asked, {"developerConfiguration": {"memoryOvercommit": 150}}, KUBEVIRT_DEFAULTS) == (
+        ("developerConfiguration.memoryOvercommit", 100, 150),
+    )
+
+
+VALUES = st.one_of(st.integers(0, 3), st.text("ab", max_size=2), st.lists(st.integers(0, 2), max_size=2))
+TREES: st.SearchStrategy[dict[str, Any]] = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), st.one_of(VALUES, inner), max_size=3),
+    max_leaves=8,
+)
+
+
+@given(TREES, TREES)
+def test_restoring_takes_a_patched_tree_back(before: dict[str, Any], fragment: dict[str, Any]) -> None:
+    after = merge(before, fragment)
+    assert merge(after, restoring(before, fragment)) == before
