@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -99,9 +100,12 @@ class Node:
         return Bytes(max(0, usage - inactive))
 
     async def total(self) -> Bytes:
-        """The machine's memory as seen from the node, past any cover. Raises CallError."""
-        await self._engine.execute(self.name, "sh", "-c", OPEN_PROC)
-        rows = meminfo.parse(await self._engine.execute(self.name, "cat", f"{PROC}/meminfo"))
+        """The machine's memory as seen from the node, past any cover; the engine's word where that can't be seen."""
+        try:
+            await self._engine.execute(self.name, "sh", "-c", OPEN_PROC)
+            rows = meminfo.parse(await self._engine.execute(self.name, "cat", f"{PROC}/meminfo"))
+        except CallError:  # a second procfs is refused in some user namespaces
+            return self._machine
         return Bytes(rows.get("MemTotal", self._machine))
 
     # -- setting -----------------------------------------------------------------------------------------------------
@@ -193,6 +197,34 @@ class Node:
             content = kubelet.patched(await run(self.name, "cat", files.pristine), settings)
         await run(self.name, "sh", "-c", kubelet.REPLACE, "sh", target, stdin=content.encode())
         await self.restart()
+
+    async def offers(self, objects: Objects) -> tuple[str, str]:
+        """What virt-handler says of the node: schedulable for VMIs, and KVM devices. Raises KubeError."""
+        node = await objects.get(NODES, self.name)
+        labels = node["metadata"].get("labels") or {}
+        allocatable = (node.get("status") or {}).get("allocatable") or {}
+        kvm = str(allocatable.get("devices.kubevirt.io/kvm", ""))
+        return str(labels.get("kubevirt.io/schedulable", "")), "some" if kvm not in {"", "0"} else ""
+
+    async def until_offered(self, objects: Objects, before: tuple[str, str]) -> None:
+        """Wait until virt-handler offers the node again as it did: a restarted kubelet has forgotten its devices.
+
+        Raises ClusterError.
+        """
+        now = before
+        try:
+            async with asyncio.timeout(IN_FORCE):
+                while True:
+                    with suppress(KubeError):
+                        now = await self.offers(objects)
+                        if all(had in {"", has} for had, has in zip(before, now, strict=True)):
+                            return
+                    await asyncio.sleep(LOOK_AGAIN)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"node {self.name}: KubeVirt does not offer it again after its kubelet's restart "
+                f"(schedulable, KVM: {now}; before: {before})"
+            ) from error
 
     async def restart(self) -> None:
         """Restart the kubelet. Raises CallError."""

@@ -49,6 +49,8 @@ from workloads.image.oci import Archive, write
 
 NODES_READY = 180.0
 """Seconds for new nodes to be Ready: the network plugin's image is in the node image, starting it takes ~20."""
+HEALTHY_AGAIN = 60.0
+"""Seconds for nodes to be Ready again between runs: the kubelet's restart and one node-monitor period (40 s)."""
 ANSWERS = 20.0
 """Seconds for a found cluster's API to answer, else it is taken for broken and made anew."""
 APPLY = 120.0
@@ -92,6 +94,8 @@ class Pool:
         self._agent = agent
         self._environment = dict(os.environ if environment is None else environment)
         self._live: Live | None = None
+        self._spoilt = False
+        """The cluster being closed is not worth keeping."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,9 +109,15 @@ class Pool:
         """Return a cluster with at least so many workers. Raises ClusterError; nothing is left of a failed attempt."""
         wanted = max(workers, self.settings.workers)
         if self._live is not None:
-            if len(self._live.nodes) >= workers:
+            ill = (
+                await self._ill(self._live) if len(self._live.nodes) >= workers else "it has too few workers"
+            )
+            if not ill:
                 return self._live
+            self.progress(f"cluster {self._live.name} can't be used again: {ill}; making another")
+            keep, self._spoilt = self._spoilt, True
             await self.close()
+            self._spoilt = keep
         self._live = await self._bring_up(wanted)
         return self._live
 
@@ -117,7 +127,7 @@ class Pool:
         if live is None:
             return
         try:
-            if self.settings.keep:
+            if self.settings.keep and not self._spoilt:
                 for node in live.nodes:
                     await node.restore()
             else:
@@ -127,6 +137,19 @@ class Pool:
             raise ClusterError(f"cluster {live.name}: {error}") from error
         finally:
             live.claim.release()
+
+    async def _ill(self, live: Live) -> str:
+        """Say why a cluster that was used is not fit for another run; '' if it is. An OOM kill may take a node along."""
+        try:
+            containers = await live.engine.containers(live.name)
+            dead = sorted(c.name for c in containers if not c.running)
+            if dead:
+                return f"{', '.join(dead)} does not run any more"
+            async with connect(live.kubeconfig) as connection:
+                await nodes_ready(connection, len(live.ids), seconds=HEALTHY_AGAIN)
+        except ClusterError as error:
+            return str(error)
+        return ""
 
     async def export_logs(self, into: Path | None = None) -> Path | None:
         """Save the nodes' logs; where, or None if that failed. Never raises for the cluster's faults."""
@@ -308,7 +331,8 @@ class Pool:
 
     async def _settle(self, tools: Tools, info: Info, claim: Claim, agent: Archive) -> Live:
         """Wait for the nodes, load images, and find out what there is."""
-        containers = await tools.engine.containers(claim.name)
+        nodes = {"control-plane", "worker"}  # a load balancer of several control planes is a container too
+        containers = [c for c in await tools.engine.containers(claim.name) if c.role in nodes]
         workers = sorted((c.name for c in containers if c.role == "worker"), key=living.worker_order)
         if not workers:
             raise ClusterError(f"cluster {claim.name} has no worker")

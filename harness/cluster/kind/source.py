@@ -150,6 +150,10 @@ class KindCluster:
     async def _prepare(self, request: NodeRequest, node: Node, objects: Objects) -> Sized:
         memory = await self._with_allowance(request, node)
         how: str = self._settings.node_size
+        try:
+            before = await node.offers(Objects(objects.connection, patience=10.0))
+        except KubeError as error:
+            raise ClusterError(f"node {node.name}: {error}") from error
         sized = await node.prepare(memory, request.kubelet, how=how)
         wrong = await node.verify(objects, sized, request.kubelet)
         if wrong and how == "auto":
@@ -159,6 +163,7 @@ class KindCluster:
             wrong = await node.verify(objects, sized, request.kubelet)
         if wrong:
             raise ClusterError(f"node {node.name} has not the size asked for: {wrong}")
+        await node.until_offered(objects, before)
         self._report(request, sized)
         return sized
 

@@ -12,7 +12,7 @@ from harness.cluster.base import NodeRequest
 from harness.cluster.errors import ClusterError
 from harness.cluster.kind.names import Claim, state_directory
 from harness.cluster.kind.source import KindCluster
-from harness.embedded.api.resources import KUBEVIRTS
+from harness.embedded.api.resources import KUBEVIRTS, NODES
 from harness.units import GIB, MIB, Bytes
 from tests.cluster.kind.world import Scene, until
 
@@ -206,4 +206,19 @@ async def test_cancelling_leaves_nothing(kind: Scene) -> None:
     making.cancel()
     with pytest.raises(asyncio.CancelledError):
         await making
+    assert world.clusters == {}
+
+
+async def test_a_node_that_is_not_ready_after_an_oom_costs_the_cluster_not_the_next_run(
+    kind: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.cluster.kind.pool.HEALTHY_AGAIN", 0.3)
+    world = kind.world
+    async with world.pool() as pool:
+        live = await pool.acquire(workers=1)
+        not_ready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+        kind.store.mutate(NODES, "", f"{live.name}-worker", lambda node: node.update(not_ready))
+        again = await pool.acquire(workers=1)
+        assert again is not live
+        assert f"cluster {live.name} can't be used again: 1 of 2 nodes are not Ready" in " ".join(world.said)
     assert world.clusters == {}
