@@ -8,6 +8,7 @@ bounds the end from above.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ DELIVERY = 0.1
 
 NO_QEMU = 64 << 20
 """Resident bytes under which a pod holds no QEMU: smallest guest measured 174 MiB, launcher without QEMU 39 MiB."""
+
+_VICTIM_PID = re.compile(r"victim process: .*, pid: (\d+)")
+"""pkg/kubelet/oom/oom_watcher_linux.go: `System OOM encountered, victim process: <comm>, pid: <pid>`."""
 
 _SAME_KILL = 5.0
 """Reports of one kill from several sources (kmsg, memory.events, container status) are this close."""
@@ -58,8 +62,8 @@ class Ending:
 
     @property
     def is_victim(self) -> bool:
-        """Evicted or killed for memory by the host's kernel."""
-        return self.eviction is not None or bool(self.kills)
+        """Evicted for memory, or killed for it by the host's kernel."""
+        return (self.eviction is not None and self.eviction.may_be_memory) or bool(self.kills)
 
     @property
     def began_to_end(self) -> float:
@@ -77,14 +81,11 @@ def attributed_kills(timeline: Timeline, cast: Cast) -> list[tuple[Incarnation |
     victims = {id(v) for v in (_victim(timeline, cast, k) for k in reported) if v is not None}
     # A container ends once: its status repeats what the kernel reported, however long before.
     told = [k for k in _from_statuses(timeline) if id(_victim(timeline, cast, k)) not in victims]
+    told += [] if timeline.oom.watched else system_ooms(timeline)
     for kill in sorted([*reported, *told], key=lambda k: (k.t, k.lines)):
         victim = _victim(timeline, cast, kill)
         known = next(
-            (
-                n
-                for n, (other, k) in enumerate(kills)
-                if other is victim and victim is not None and kill.t - k.t <= _SAME_KILL
-            ),
+            (n for n, (other, k) in enumerate(kills) if _same(other, k, victim, kill)),
             None,
         )
         if known is None:
@@ -99,9 +100,48 @@ def attributed_kills(timeline: Timeline, cast: Cast) -> list[tuple[Incarnation |
             vmi=first.vmi or kill.vmi,
             pid=first.pid or kill.pid,
             node=first.node or kill.node,
+            event=first.event and kill.event,
         )
-        kills[known] = (other, merged)
+        kills[known] = (other or victim, merged)
     return kills
+
+
+def _same(victim: Incarnation | None, kill: OomKill, of: Incarnation | None, other: OomKill) -> bool:
+    """Whether two reports, the second a little later, are of one kill."""
+    if other.t - kill.t > _SAME_KILL:
+        return False
+    if victim is not None or of is not None:
+        if victim is of:
+            return True
+        # A SystemOOM event names a process, a container status a container: the same node and moment join them.
+        unnamed = kill if victim is None else other
+        return (victim is None or of is None) and unnamed.event and kill.node == other.node != ""
+    return False
+
+
+def system_ooms(timeline: Timeline) -> list[OomKill]:
+    """Return kills that a node's SystemOOM events tell of, which speak of the whole node's memory alone.
+
+    pkg/kubelet/oom/oom_watcher_linux.go (1.36): only where no memory cgroup's limit was hit.
+    """
+    found = []
+    for event in timeline.events:
+        if event.reason != "SystemOOM" or event.kind != "Node":
+            continue
+        if event.when.high <= timeline.window_start or event.when.low > timeline.end:
+            continue
+        pid = _VICTIM_PID.search(event.message)
+        found.append(
+            OomKill(
+                t=event.when.high,
+                lines=(event.line,),
+                scope="node",
+                pid=int(pid[1]) if pid else None,
+                node=event.name,
+                event=True,
+            )
+        )
+    return found
 
 
 def _from_statuses(timeline: Timeline) -> list[OomKill]:

@@ -4,6 +4,9 @@ The pod's `DisruptionTarget` condition with reason `TerminationByKubelet`, or it
 UID, with its own time inside the run's window (pkg/kubelet/eviction/eviction_manager.go `evictPod`). Never
 `status.reason` alone: a pod whose containers all exit 0 in time ends Succeeded without a reason. Not an eviction:
 an admission refusal (`Pod was rejected: …`).
+
+The same condition is set for a node that shuts down, a pod preempted by a critical one, and for other resources that
+run out (nodeshutdown_manager.go, preemption.go, eviction_manager.go); `resource` tells which it was.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from harness.judge.tracks import Happening, PodTrack
 from harness.records import served
 
 _THRESHOLD = re.compile(r"Threshold quantity: (?P<quantity>[^,]+), available: (?P<available>[^.]+)\.")
+_RESOURCE = re.compile(r"low on resource: (?P<resource>[\w.-]+)\. ")
+"""pkg/kubelet/eviction/helpers.go `nodeLowMessageFmt`."""
 _DEFAULT_GRACE = 60
 _SETTLE = 5.0
 """Between the kill and the condition: status patches and container clean-up, ~1 s seen; generous."""
@@ -38,7 +43,14 @@ class Eviction:
     node: str
     threshold: int | None
     """Bytes: the threshold that acted, by the kubelet's own message."""
+    resource: str
+    """What the node lacked (`memory`, `ephemeral-storage`, …), else why it was terminated in the kubelet's words; '': unsaid."""
     proof: tuple[int, ...]
+
+    @property
+    def may_be_memory(self) -> bool:
+        """Whether it was for memory, or nothing says that it was not."""
+        return self.resource in {"memory", ""}
 
     @property
     def fleet(self) -> str:
@@ -52,6 +64,12 @@ def threshold_in(message: str) -> int | None:
     return served.maybe_quantity(match["quantity"].strip()) if match else None
 
 
+def resource_in(message: str) -> str:
+    """Return the resource a kubelet's message says the node lacked; else the message's first sentence."""
+    match = _RESOURCE.search(message)
+    return match["resource"] if match else message.strip().partition(". ")[0].rstrip(".")
+
+
 def _told_by_condition(pod: PodTrack) -> Interval:
     """Bound the decision when only the condition was seen: no earlier than the longest grace before it."""
     assert pod.disruption is not None
@@ -62,7 +80,7 @@ def _told_by_condition(pod: PodTrack) -> Interval:
 
 
 def evictions(timeline: Timeline, cast: Cast) -> list[Eviction]:
-    """Return the evictions inside the window, in order of time."""
+    """Return the evictions and other terminations by a kubelet inside the window, in order of time."""
     start, end = timeline.window_start, timeline.end
     by_uid: dict[str, Happening] = {}
     for event in timeline.events:
@@ -115,5 +133,7 @@ def _eviction(uid: str, pod: PodTrack | None, happened: Happening | None, cast: 
         by_event=happened is not None,
         node=(pod.node if pod is not None else "") or (happened.node if happened is not None else ""),
         threshold=next((found for found in map(threshold_in, messages) if found is not None), None),
+        resource=(happened.starved if happened is not None else "")
+        or next((found for found in map(resource_in, messages) if found), ""),
         proof=tuple(sorted(mark.line for mark in (happened, condition) if mark is not None)),
     )

@@ -38,6 +38,8 @@ class OomKill:
     vmi: str = ""
     pid: int | None = None
     node: str = ""
+    event: bool = False
+    """Only a SystemOOM event of the node tells of it."""
 
 
 def pod_uid(memcg: str) -> str:

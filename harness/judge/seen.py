@@ -94,7 +94,7 @@ class Run:
 
     @cached_property
     def evictions(self) -> list[Eviction]:
-        """Who was evicted, in order."""
+        """Whose pod a kubelet terminated, in order: for memory, or for another reason (`Eviction.resource`)."""
         return evictions(self.timeline, self.cast)
 
     @cached_property

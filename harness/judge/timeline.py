@@ -31,7 +31,7 @@ from harness.judge.tracks import (
 from harness.records import served
 from harness.records.model import Action, End, Guest, Kernel, Note, Record, Sample, Watch
 
-EVENTS = frozenset({"Evicted", "Killing", "ShuttingDown", "Stopped"})
+EVENTS = frozenset({"Evicted", "Killing", "ShuttingDown", "Stopped", "SystemOOM"})
 """Reasons of Events that are looked at."""
 REJECTED = "Pod was rejected"
 
@@ -303,6 +303,7 @@ class Timeline:
                 message=served.event_message(obj),
                 node=str(served.dig(obj, "source", "host") or obj.get("reportingInstance") or ""),
                 when=when,
+                starved=str(served.dig(obj, "metadata", "annotations", "starved_resource") or ""),
             )
         )
 

@@ -58,6 +58,8 @@ class Happening(Mark):
     message: str
     node: str
     when: Interval
+    starved: str = ""
+    """The resource an Evicted event says the node lacked (annotation `starved_resource`), where it does."""
 
 
 @dataclass(slots=True, kw_only=True)

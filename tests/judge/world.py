@@ -191,6 +191,12 @@ class World:
     def pod_cgroup(self, name: str, used: int) -> World:
         return self.cgroup(used, subject=f"pod/{self.pods[name]['metadata']['uid']}")
 
+    def process(self, name: str, **data: Any) -> World:
+        """QEMU's process, as the probe sees it."""
+        return self.put(
+            Sample(**self._common(), source="process", node="node", subject=f"d/{name}", data=data)
+        )
+
     def oom(self, name: str, scope: str = "container", **more: Any) -> World:
         return self.put(Kernel(**self._common(), source="kmsg", scope=scope, vmi=f"d/{name}", **more))
 

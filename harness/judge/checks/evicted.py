@@ -46,19 +46,23 @@ def look_evicted(run: Run, wanted: Evicted) -> Seen:
     if "all" in admissible:
         admissible = set(run.cast.fleets)
     nodes = _scope(run, admissible)
-    seen = [e for e in run.evictions if not nodes or not e.node or e.node in nodes]
+    here = [e for e in run.evictions if not nodes or not e.node or e.node in nodes]
+    seen = [e for e in here if e.may_be_memory]
     count = len(seen)
     closed = run.timeline.closed
-    counted = Interval(float(count), float(count) if closed else INFINITY)
+    certain = sum(bool(e.resource) for e in seen)
+    counted = Interval(float(certain), float(count) if closed else INFINITY)
     parts = [counted.within(float(wanted.min_count), float(wanted.max_count))]
     strangers = [e for e in seen if e.fleet not in admissible]
     parts.append(Truth.of(not strangers))
-    text = _told(seen)
+    text = _told(seen) + _others(here)
     latency: Interval | None = None
     proof = {n for e in seen for n in e.proof}
     reasons: list[str] = []
     if closed and parts[0] is Truth.FALSE:
-        reasons.append(_told(seen))
+        reasons.append(text)
+    if certain < count and parts[0] is Truth.STRADDLES:
+        reasons.append("the kubelet's message does not say for which resource")
     if strangers:
         reasons.append(f"not an admissible victim: {', '.join(e.key for e in strangers)}")
     if seen and (wanted.within is not None or wanted.after is not None):
@@ -106,6 +110,12 @@ def _told(seen: list[Eviction]) -> str:
         return "nobody was evicted"
     each = [f"{e.key} at {moment(e.told)}" for e in seen]
     return f"{len(seen)} evicted: {', '.join(each)}"
+
+
+def _others(here: list[Eviction]) -> str:
+    """Name terminations by the kubelet that were not for memory; they are not what is asked about."""
+    found = [f"{e.key} at {moment(e.told)}: {e.resource}" for e in here if not e.may_be_memory]
+    return f" (not for memory: {', '.join(found)})" if found else ""
 
 
 def _since(run: Run, since: str, first: Eviction) -> tuple[Interval | None, tuple[int, ...], str]:
@@ -160,12 +170,13 @@ def look_survives(run: Run, wanted: Survives) -> Seen:
 
     def one(ending: Ending) -> Seen:
         if ending.eviction is not None:
-            told = ending.eviction.told
+            told, eviction = ending.eviction.told, ending.eviction
+            how = "evicted" if eviction.may_be_memory else f"terminated by the kubelet ({eviction.resource})"
             return Seen(
                 truth=Truth.FALSE,
-                text=f"evicted at {moment(told)}",
+                text=f"{how} at {moment(told)}",
                 proof=ending.eviction.proof,
-                reason="evicted",
+                reason=how,
                 span=told,
             )
         if ending.gone is not None:

@@ -76,8 +76,9 @@ def look_oom(run: Run, wanted: Oom) -> Seen:
             reasons.append(f"no kernel log was recorded, and {', '.join(hidden)} died of a cause not seen")
         if not closed:
             reasons.append("the records end before the window does")
-    if wanted.before_eviction is not None and possible and run.evictions:
-        told, first = run.evictions[0].told, possible[0].t
+    evicted = [e for e in run.evictions if e.may_be_memory]
+    if wanted.before_eviction is not None and possible and evicted:
+        told, first = evicted[0].told, possible[0].t
         killed = Interval(first - DELIVERY, first)
         parts.append(killed.before(told) if wanted.before_eviction else told.before(killed))
         if parts[-1] is not Truth.TRUE:
