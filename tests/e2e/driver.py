@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -27,8 +27,6 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 ROAD = ROOT / "suites" / "road"
 MARK = "DENSITY_E2E_PLACE"
-SETTINGS = ("mounts", "swaps", "zram", "ksm", "thp", "sysctl")
-"""Areas of tools/leftovers.py that no other harness's run may change either."""
 
 
 def leftovers() -> ModuleType:
@@ -147,7 +145,6 @@ class Place:
     """Run commands as this user (needs root)."""
     runs_seen: set[str] = field(default_factory=set)
     """Short ids that undo files named: directories of cgroups carry them."""
-    _settings: Mapping[str, Any] = field(default_factory=dict)
     _started: list[Running] = field(default_factory=list)
 
     @property
@@ -167,10 +164,6 @@ class Place:
 
     def start(self, *arguments: str | Path, **environment: str) -> Running:
         """Start `density …`."""
-        if not self._settings:
-            self._settings = {
-                area: value for area, value in leftovers().snapshot().items() if area in SETTINGS
-            }
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.cli", *map(str, arguments)],
             cwd=self.root,
@@ -219,16 +212,13 @@ class Place:
         return found
 
     def left(self) -> list[str]:
-        """Return everything that is left of what ran here; `runs` and caches are not."""
+        """Return everything that is left of what ran here; `runs` and caches are not, nor settings of the machine."""
         self.learn()
-        module = leftovers()
-        after = {area: value for area, value in module.snapshot().items() if area in SETTINGS}
         return [
             *(f"process {line}" for line in self.processes()),
             *(f"undo file {path.name}" for path in self.undo.glob("*")),
             *(f"file {path}" for path in self.temporary.rglob("*")),
-            *(f"cgroup {path}" for path in module.cgroups() if self.runs_seen & set(Path(path).parts)),
-            *(module.differences(self._settings, after) if self._settings else ()),
+            *(f"cgroup {path}" for path in leftovers().cgroups() if self.runs_seen & set(Path(path).parts)),
         ]
 
     def close(self) -> None:
