@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import harness.run.undo_kind  # noqa: F401 - registers how kind clusters are undone
 from harness.cli import errors
 from harness.run.undo import clean
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -41,6 +42,8 @@ class Request:
     seed: int | None = None
     verbose: int = 0
     command: tuple[str, ...] = ()
+    kind: Mapping[str, object] = field(default_factory=dict)
+    """Settings of kind clusters that were given as flags."""
 
 
 def find_scenarios(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -69,7 +72,11 @@ def load(paths: Sequence[Path], overrides: Sequence[str]) -> tuple[Mapping[str, 
 
 
 def cluster_maker(request: Request) -> MakeCluster:
-    """Return what makes a cluster of the asked kind. Raises UsageError."""
+    """Return what makes a cluster of the asked kind. Raises UsageError, ClusterError."""
+    if request.cluster == "kind":
+        from harness.cli.kind_maker import kind_maker  # noqa: PLC0415 - only they need it
+
+        return kind_maker(request.kind, keep=request.keep, logs=str(request.runs), command=request.command)
     if request.cluster != "local":
         raise errors.UsageError(f"--cluster {request.cluster} is not available in this version; use local")
 
@@ -110,7 +117,7 @@ def run_command(request: Request) -> int:
     make_cluster = cluster_maker(request)
     cautions = {s.source.path: check(s) if request.preflight else () for s in scenarios}
     codes: list[int] = []
-    with show(verbose=request.verbose) as view:
+    with show(verbose=request.verbose) as view, _kind_closed(request, view):
         for scenario in scenarios:
             for caution in cautions[scenario.source.path]:
                 view.step(f"preflight: {caution}")
@@ -135,6 +142,21 @@ def run_command(request: Request) -> int:
             if codes[-1] == errors.INTERRUPTED:
                 break
     return max(codes, default=errors.OK)
+
+
+@contextmanager
+def _kind_closed(request: Request, view: Progress) -> Iterator[None]:
+    """Tell what happens to kind clusters, and delete them at the end."""
+    if request.cluster != "kind":
+        yield
+        return
+    from harness.cli.kind_maker import close_all, tell  # noqa: PLC0415
+
+    tell(view.step)
+    try:
+        yield
+    finally:
+        close_all()
 
 
 async def run_interruptibly(

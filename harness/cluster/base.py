@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from harness.units import Bytes
@@ -102,4 +103,13 @@ class Shared(Protocol):
 
     async def admit(self, namespace: str, fleet: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         """Hold manifests about to be created against quotas; return what is worth a note. Raises ClusterError."""
+        ...
+
+
+@runtime_checkable
+class SavesLogs(Protocol):
+    """A cluster that can save its nodes' logs, for a run that failed."""
+
+    async def export_logs(self, into: Path) -> None:
+        """Save what there is; does not raise for the cluster's own faults."""
         ...

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 
 import harness
-from harness.cluster.base import Cluster
+from harness.cluster.base import Cluster, SavesLogs
 from harness.cluster.errors import ClusterError
 from harness.kube.errors import KubeError
 from harness.records.errors import RecordsError
@@ -100,6 +100,8 @@ async def _on_record(
             with suppress(RecordsError):
                 result.directory.update(outcome="failed", reason="cut short", ended=rfc3339(time.time()))
         raise
+    if result.outcome == "failed" and isinstance(cluster, SavesLogs):
+        await cluster.export_logs(result.directory.artefacts / "nodes")
     with suppress(RecordsError):  # on a full disk the run is reported incomplete without it
         result.directory.update(outcome=result.outcome, reason=result.reason, ended=rfc3339(time.time()))
     settings.progress.step("taking down the cluster")

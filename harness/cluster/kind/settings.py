@@ -85,6 +85,13 @@ class KindSettings:
             "help": "directory or URL of kubevirt-operator.yaml and kubevirt-cr.yaml, or `installed`",
         },
     )
+    kubevirt_column: str = field(
+        default="",
+        metadata={
+            "env": "KUBEVIRT_COLUMN",
+            "help": "version whose constants hold, where the observed one misleads (main for a local build)",
+        },
+    )
     kubevirt_images: str = field(
         default="",
         metadata={

@@ -29,10 +29,7 @@ KERNEL_ARGS = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off no_timer_che
 
 
 class KindCluster:
-    """A run's kind cluster. `pool` None: one of its own, deleted at the end. `guests`: how many per node at most.
-
-    `column`: KubeVirt version whose constants hold, where the observed version says otherwise (locally built ones).
-    """
+    """A run's kind cluster. `pool` None: one of its own, deleted at the end. `guests`: how many per node at most."""
 
     kind: Literal["local", "kind", "kubeconfig", "model"] = "kind"
     evidence: Evidence = "real"
@@ -45,7 +42,6 @@ class KindCluster:
         run: str,
         workers: int = 1,
         guests: int = 0,
-        column: str | None = None,
         pool: Pool | None = None,
     ) -> None:
         self._settings = settings or (pool.settings if pool else KindSettings.from_options(os.environ))
@@ -53,7 +49,7 @@ class KindCluster:
         self._run = run
         self._workers = workers
         self._guests = guests
-        self._column = column
+        self._column = self._settings.kubevirt_column
         self._pool = pool or Pool(self._settings, undo=undo)
         self._own = pool is None
         self.disposable = self._own and not self._settings.keep
