@@ -154,7 +154,10 @@ class Orchestrator:
         for handle in handles:
             self._world.capacity[handle.kube_name] = handle.memory
         self._made.directory.update(
-            nodes={h.name: {"name": h.kube_name, "memory": h.memory} for h in handles}
+            # how a node came by its size is known only now
+            qualifiers=dict(self._cluster.qualifiers),
+            capabilities=dict(self._cluster.capabilities()),
+            nodes={h.name: {"name": h.kube_name, "memory": h.memory} for h in handles},
         )
         self._stream.action("configure-kubevirt", configuration=dict(scenario.kubevirt))
         await self._cluster.configure_kubevirt(scenario.kubevirt)
