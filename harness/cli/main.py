@@ -7,6 +7,7 @@ seen, 1 it was not, 2 usage (a bad scenario file, an unknown path), 3 the cluste
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -16,6 +17,7 @@ import typer
 from harness.cli.claims_cmd import claims
 from harness.cli.compare_cmd import compare
 from harness.cli.explain_cmd import explain
+from harness.cli.kind_options import kind_options
 from harness.cli.report_cmd import report
 from harness.cli.why_cmd import why
 
@@ -73,6 +75,7 @@ class _State:
 
 
 @app.command()
+@kind_options
 def run(
     paths: Annotated[
         list[Path], typer.Argument(help="Scenario files, or directories of them.", metavar="PATH…")
@@ -98,6 +101,7 @@ def run(
     ] = True,
     seed: Annotated[int | None, typer.Option(help="In place of the scenario's.")] = None,
     verbose: Verbose = 0,
+    kind: Mapping[str, object] | None = None,
 ) -> None:
     """Run scenarios: real guests, a real squeeze, a judged and reported run directory each."""
     from harness.cli.run import Request, run_command  # noqa: PLC0415
@@ -117,6 +121,7 @@ def run(
                 seed=seed,
                 verbose=verbose,
                 command=("density", *sys.argv[1:]),
+                kind=kind or {},
             )
         )
     )
