@@ -6,6 +6,7 @@ nothing until a scenario file is collected. It only maps the results of the orch
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -57,6 +58,13 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
         return None
     found: pytest.Collector = ScenarioFile.from_parent(parent, path=file_path)
     return found
+
+
+def pytest_sessionfinish() -> None:
+    """Delete the kind cluster that the scenarios shared."""
+    maker = sys.modules.get("harness.cli.kind_maker")  # imported only if there was one
+    if maker is not None:
+        maker.close_all()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
