@@ -109,7 +109,7 @@ def test_one_byte_more_than_is_requested_is_not_seen(here: Place) -> None:
 @pytest.mark.soak
 @pytest.mark.usefixtures("limits")
 def test_a_slow_guest_loses_no_race_it_is_evicted(here: Place) -> None:
-    # From the threshold (100Mi) to the limit 12 s: the kubelet looks at least once in between.
+    # From the threshold to the limit 12 s: the kubelet looks at least once in between.
     done, run = spoilt(here, "oom-race", "workload.race.grow.rate=8Mi/s")
     assert done.code == 1, done
     assert seen.evicted(run) == {"hog"}
