@@ -19,6 +19,7 @@ from harness.cli.compare_cmd import compare
 from harness.cli.explain_cmd import explain
 from harness.cli.kind_options import kind_options
 from harness.cli.report_cmd import report
+from harness.cli.site_cmd import site
 from harness.cli.why_cmd import why
 
 app = typer.Typer(
@@ -186,6 +187,7 @@ app.command()(claims)
 app.command()(explain)
 app.command()(report)
 app.command()(compare)
+app.command()(site)
 app.command()(why)
 
 

@@ -51,6 +51,8 @@ _RC: Any = {
     "text.parse_math": False,  # names of VMIs may hold dollars
 }
 
+_HASHED = re.compile(r'((?:\bid="|url\(#|href="#))([a-zA-Z][0-9a-f]{10})\b')
+
 
 def svg_of(draw: Callable[[Figure], None], *, size: tuple[float, float], label: str) -> str:
     """Return what `draw` puts on a figure of that size (inches) as an `<svg>` element named `label`."""
@@ -77,4 +79,7 @@ def _themeable(svg: str, label: str) -> str:
         svg = svg.replace(placeholder, variable)
     svg = re.sub(r'\s(?:width|height)="[\d.]+pt"', "", svg, count=2)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    # matplotlib hashes addresses of objects into some ids; numbered by first appearance they are the same every time.
+    names: dict[str, str] = {}
+    svg = _HASHED.sub(lambda m: m[1] + names.setdefault(m[2], f"d{len(names)}"), svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}" class="timeline"', 1)

@@ -20,8 +20,8 @@ ENVIRONMENT = jinja2.Environment(
 
 
 def marked(text: str) -> Markup:
-    """Text with `code` between backticks set as code; everything else escaped."""
-    parts = re.split(r"`([^`]+)`", text)
+    """Text with `code` between backticks set as code and links as their words; everything else escaped."""
+    parts = re.split(r"`([^`]+)`", re.sub(r"\[([^\]]+)\]\([^)\s]+\)", r"\1", text))
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
         for index, part in enumerate(parts)
@@ -54,11 +54,12 @@ _ROWS = 60
 """Numbers of a group on the page; all are in the CSV."""
 
 
-def render_html(view: RunView, *, timeline_svg: str) -> str:
-    """Return the page. Everything but our own SVG is escaped."""
+def render_html(view: RunView, *, timeline_svg: str, home: str = "") -> str:
+    """Return the page. Everything but our own SVG is escaped. `home`: link to the index it belongs to."""
     template = ENVIRONMENT.get_template("run.html.j2")
     return template.render(
         view=view,
+        home=home,
         signs=OUTCOME_SIGNS,
         meanings=MEANINGS,
         groups=_GROUPS,

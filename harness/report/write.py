@@ -55,16 +55,16 @@ def write_reports(run: Path, *, forms: Iterable[str] = tuple(FILES), into: Path 
 
 
 def report_on(
-    directory: RunDirectory, claims: Mapping[str, Claim], *, records: str = ""
-) -> tuple[RunView, str]:
-    """Return the view-model of a judged run and its HTML page, for those who write pages elsewhere."""
+    directory: RunDirectory, claims: Mapping[str, Claim], *, records: str, home: str
+) -> tuple[RunView, str, str]:
+    """Return a judged run's view-model, its KubeVirt column and its HTML page, for those who write pages elsewhere."""
     view, observed = full_view(directory, claims, records=records)
-    return view, render_page(view, observed)
+    return view, observed.run.column, render_page(view, observed, home=home)
 
 
-def render_page(view: RunView, observed: Observed) -> str:
+def render_page(view: RunView, observed: Observed, *, home: str = "") -> str:
     """Return the HTML page, with the picture."""
-    return render_html(view, timeline_svg=draw_timeline(_with_bounds(observed)))
+    return render_html(view, timeline_svg=draw_timeline(_with_bounds(observed)), home=home)
 
 
 def _with_bounds(observed: Observed) -> Timeline:

@@ -16,8 +16,8 @@ SEEDS = range(200)
 
 def found(effect: float, seed: int, *, n: int = 15, cv: float = 0.08) -> str:
     random = np.random.default_rng(seed)
-    reference = random.normal(100, 100 * cv, n)
-    return compare(reference, random.normal(100 * (1 + effect), 100 * cv, n)).verdict
+    reference = list(random.normal(100, 100 * cv, n))
+    return compare(reference, list(random.normal(100 * (1 + effect), 100 * cv, n))).verdict
 
 
 @pytest.mark.parametrize(
