@@ -35,6 +35,7 @@ from harness.run.recorder import Recording
 from harness.run.settings import READY_BASE, READY_PER_GUEST, Settings
 from harness.run.stream import Deadline
 from harness.run.tasks import background
+from harness.run.teardown import pods_gone
 from harness.run.workload import Held, Workload
 from harness.run.world import World
 from harness.spec.model import Claim, Scenario
@@ -336,6 +337,6 @@ class Orchestrator:
                             )
                         if self._own_namespace:
                             await objects.delete(NAMESPACES, self._namespace)
-                        await self._stream.until(self._world.no_pods_left, what=what)
+                        await pods_gone(objects.connection, self._namespace, self._world.guests)
                 except (KubeError, TimeoutError) as error:
                     self._stream.note("left-behind", f"{what}: {error}")

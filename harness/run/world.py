@@ -160,10 +160,6 @@ class World:
                 return str(node)
         return str((self.vmis.get(vmi, {}).get("status") or {}).get("nodeName") or "")
 
-    def no_pods_left(self) -> bool:
-        """Whether every pod of our guests ever seen is deleted; a shared namespace has others too."""
-        return all(uid in self.gone_pods or vmi_of_pod(p) not in self.guests for uid, p in self.pods.items())
-
     def available(self, node: str) -> Bytes | None:
         """The node's memory.available: as probed, else as its kubelet last served it (up to 10 s old)."""
         probed = self._probed.get(node)
