@@ -1,0 +1,112 @@
+"""The node's own programs with real mounts: /proc/meminfo is covered, resized in place and uncovered in a namespace."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.cluster.kind import kubelet, meminfo
+from harness.cluster.kind.node import COVER, OPEN_PROC, RESTORE, WORKING_SET, WRITE_FAKE
+from harness.units import GIB, Bytes
+
+
+def in_namespace(script: str, *arguments: str, path: Path) -> list[str]:
+    """Run in a mount namespace of its own, with an empty /run."""
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", f"mount -t tmpfs tmpfs /run && {{ {script}\n}}", "sh", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": f"{path}:/usr/bin:/bin:/usr/sbin:/sbin"},
+    )  # fmt: skip
+    if "unshare failed" in done.stderr or "permission denied" in done.stderr.lower():
+        pytest.skip(f"no mount namespaces here: {done.stderr.strip()}")
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare is not installed: apt-get install util-linux")
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text('#!/bin/sh\necho "systemctl $*"\n')
+    systemctl.chmod(0o755)
+    return tmp_path
+
+
+def test_a_node_is_covered_resized_in_place_and_restored(programs: Path) -> None:
+    config = programs / "config.yaml"
+    config.write_text("old\n")
+    small, large = meminfo.render(GIB), meminfo.render(Bytes(2 * GIB))
+    script = f"""
+    real=$(head -1 /proc/meminfo)
+    {OPEN_PROC}; {OPEN_PROC}
+    [ "$(head -1 /run/density/proc/meminfo)" = "$real" ] && echo "second procfs"
+    printf %s "$3" | {WRITE_FAKE}
+    {COVER}
+    {COVER}
+    head -1 /proc/meminfo
+    printf %s "$4" | {WRITE_FAKE}
+    head -1 /proc/meminfo
+    grep -c " /proc/meminfo " /proc/self/mountinfo
+    [ "$(head -1 /run/density/proc/meminfo)" = "$real" ] && echo "real one still seen"
+    sh -c '{kubelet.KEEP}' sh "$1" "$2"
+    echo new | sh -c '{kubelet.REPLACE}' sh "$1"
+    sh -c '{kubelet.KEEP}' sh "$1" "$2"
+    cat "$1" "$1$2"
+    sh -c '{RESTORE}' sh "$1" "$2" ""
+    [ "$(head -1 /proc/meminfo)" = "$real" ] && echo "uncovered"
+    cat "$1"
+    sh -c '{RESTORE}' sh "$1" "$2" ""
+    ls "$1"*
+    """
+    said = in_namespace(script, str(config), kubelet.PRISTINE_SUFFIX, small, large, path=programs)
+    assert said == [
+        "second procfs",
+        "MemTotal:            1048576 kB",
+        "MemTotal:            2097152 kB",
+        "1",
+        "real one still seen",
+        "new",
+        "old",
+        "systemctl restart kubelet",
+        "restored",
+        "uncovered",
+        "old",
+        str(config),
+    ]
+
+
+def test_a_drop_in_is_removed(programs: Path) -> None:
+    drop_in = programs / "99-density.conf"
+    drop_in.write_text("x")
+    said = in_namespace(
+        'sh -c "$RESTORE" sh /nowhere .p "$1"'.replace("$RESTORE", "$2"), str(drop_in), RESTORE, path=programs
+    )
+    assert said == ["systemctl restart kubelet", "restored"]
+    assert not drop_in.exists()
+
+
+def test_the_kubelets_arguments_are_found(tmp_path: Path) -> None:
+    program = tmp_path / "kubelet"
+    shutil.copy("/bin/sleep", program)
+    with subprocess.Popen([str(program), "60"]) as process:
+        try:
+            done = subprocess.run(["sh", "-c", kubelet.FIND], capture_output=True, text=True, check=True)
+        finally:
+            process.kill()
+    assert done.stdout == f"{program}\n60\n"
+    assert done.stderr == ""
+
+
+def test_the_working_set_is_read_of_a_real_cgroup() -> None:
+    done = subprocess.run(["sh", "-c", WORKING_SET], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip("no memory cgroup is mounted here")
+    usage, *rows = done.stdout.splitlines()
+    assert int(usage) >= 0
+    assert any(row.split()[0].endswith("inactive_file") for row in rows)
