@@ -166,11 +166,17 @@ def import_(
 
 
 @app.command()
-def clean() -> None:
+def clean(
+    *,
+    kind: Annotated[bool, typer.Option("--kind", help="Also delete kind clusters that leaked.")] = False,
+    older_than: Annotated[float, typer.Option(help="With --kind: not those younger, in hours.")] = 1.0,
+    kept: Annotated[bool, typer.Option("--kept", help="With --kind: also those left by --keep.")] = False,
+) -> None:
     """Undo what dead runs left on this machine."""
-    from harness.cli.clean import clean_command  # noqa: PLC0415
+    from harness.cli.clean import clean_command, collect_command  # noqa: PLC0415
 
-    raise typer.Exit(clean_command())
+    code = clean_command()
+    raise typer.Exit(max(code, collect_command(hours=older_than, kept=kept)) if kind else code)
 
 
 @app.command()
