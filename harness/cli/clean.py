@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import harness.run.undo_kind  # noqa: F401 - registers how kind clusters are undone
 from harness.cli import errors
+from harness.cluster.kind.settings import KindSettings
+from harness.cluster.kind.tools import Tools
+from harness.cluster.kind.undoing import collect
 from harness.run.undo import clean
 
 
@@ -18,3 +23,21 @@ def clean_command() -> int:
     if not cleaned:
         print("nothing to clean")  # noqa: T201
     return errors.BROKEN if any(file.state in {"failed", "unreadable"} for file in cleaned) else errors.OK
+
+
+def collect_command(*, hours: float, kept: bool) -> int:
+    """Delete leaked kind clusters and print what was done; exit 3 if one could not be. Raises ClusterError."""
+    tools = Tools.find(KindSettings.from_options(os.environ), os.environ)
+    found = collect(
+        kind=tools.kind,
+        engine=tools.engine.program,
+        environment=tools.engine.environment,
+        older_than=hours * 3600,
+        kept=kept,
+    )
+    for item in found:
+        age = f"{item.age / 3600:.1f} h old"
+        print(f"kind cluster {item.name} ({age}): {item.state}{' ' + item.why if item.why else ''}")  # noqa: T201
+    if not found:
+        print("no kind clusters of ours")  # noqa: T201
+    return errors.BROKEN if any(item.state == "failed" for item in found) else errors.OK
