@@ -55,6 +55,11 @@ async def review(
         ]
     denied = [(right, missing) for right, task in asked if (missing := task.result())]
     for right, missing in denied:
+        if right.required and right.scope == "namespace" and not namespace:
+            raise ClusterError(
+                f"RBAC denies {missing} in every namespace: name an existing one with --namespace, "
+                "or grant it: density rbac --part namespaces | kubectl apply -f -"
+            )
         if right.required:
             raise ClusterError(
                 f"RBAC denies {missing} ({right.why}): density rbac | kubectl apply -f - grants it"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 Scope = Literal["cluster", "namespace", "default", "kubevirt"]
 """Where a right is needed: cluster-wide, in the run's namespace, in `default`, in the KubeVirt CR's namespace."""
 Part = Literal["run", "node-stats", "namespaces", "kubevirt-settings"]
+PARTS: frozenset[str] = frozenset(get_args(Part))
 READ = ("get", "list", "watch")
 
 
@@ -117,7 +118,7 @@ RIGHTS: tuple[Right, ...] = (
 )
 
 
-def rights(scope: Scope, parts: Iterable[Part]) -> tuple[Right, ...]:
+def rights(scope: Scope, parts: Iterable[str]) -> tuple[Right, ...]:
     """Return the rights of a scope that the chosen parts need."""
     chosen = set(parts)
     return tuple(right for right in RIGHTS if right.scope == scope and right.part in chosen)
@@ -127,7 +128,7 @@ def manifest(
     *,
     namespace: str = "density",
     account: str = "density",
-    parts: Iterable[Part] = ("run", "node-stats"),
+    parts: Iterable[str] = ("run", "node-stats"),
     kubevirt_namespace: str = "kubevirt",
 ) -> list[dict[str, Any]]:
     """Return the objects to apply: namespace, service account, roles and their bindings.
@@ -159,7 +160,7 @@ def manifest(
     return made
 
 
-def _core(scope: Scope, chosen: Iterable[Part]) -> tuple[Right, ...]:
+def _core(scope: Scope, chosen: Iterable[str]) -> tuple[Right, ...]:
     return rights(scope, set(chosen) & {"run"})
 
 
@@ -186,7 +187,7 @@ def manifest_yaml(
     *,
     namespace: str = "density",
     account: str = "density",
-    parts: Iterable[Part] = ("run", "node-stats"),
+    parts: Iterable[str] = ("run", "node-stats"),
     kubevirt_namespace: str = "kubevirt",
 ) -> str:
     """Return the manifest as commented YAML."""

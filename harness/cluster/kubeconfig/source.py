@@ -68,6 +68,7 @@ class KubeconfigCluster:
         self._stack = AsyncExitStack()
         self._restore: Mapping[str, Any] | None = None
         self.namespace = options.namespace
+        self.evidence: Evidence = "real"
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -101,6 +102,8 @@ class KubeconfigCluster:
         self._objects = Objects(connection)
         # A first call that fails for good must say so soon, not after the patience of a run.
         self.survey = await survey.look(Objects(connection, patience=5.0), context=self._chosen.context)
+        if self.survey.embedded:
+            self.evidence = "predicted"  # the least there is: which of our clusters it is can't be told
         guard.refuse(guard.suspicious_nodes(self.survey.nodes), self._identity, meant=meant)
         parts: list[Part] = ["run", "node-stats"]
         parts += ["kubevirt-settings"] if options.patch_kubevirt else []
@@ -131,11 +134,6 @@ class KubeconfigCluster:
             await self._stack.aclose()
 
     # -- what it is --------------------------------------------------------------------------------------------------
-
-    @property
-    def evidence(self) -> Evidence:
-        """`real`, unless it says itself that it is one of ours."""
-        return "predicted" if self.survey.embedded else "real"
 
     @property
     def kubeconfig(self) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness.cluster.errors import ClusterError
@@ -8,7 +10,18 @@ from harness.cluster.kubeconfig import guard
 
 @pytest.mark.parametrize(
     "name",
-    ["prod", "PROD-eu", "eu.prod.example.com", "prod2", "euprod", "my_production", "live", "shop-live-1", "prd", "coreprod"],
+    [
+        "prod",
+        "PROD-eu",
+        "eu.prod.example.com",
+        "prod2",
+        "euprod",
+        "my_production",
+        "live",
+        "shop-live-1",
+        "prd",
+        "coreprod",
+    ],
 )
 def test_what_looks_like_production(name: str) -> None:
     assert guard.looks_like_production(name)
@@ -52,7 +65,10 @@ def test_each_name_is_looked_at() -> None:
 
 
 def test_node_labels_speak_too() -> None:
-    nodes = [{"metadata": {"labels": {"example.com/environment": "production", "app": "prod"}}}, {"metadata": {}}]
+    nodes: list[dict[str, Any]] = [
+        {"metadata": {"labels": {"example.com/environment": "production", "app": "prod"}}},
+        {"metadata": {}},
+    ]
     assert guard.suspicious_nodes(nodes) == ("node label example.com/environment=production",)
 
 
@@ -60,5 +76,7 @@ def test_it_must_be_named_and_meant() -> None:
     who = identity(context="live")
     guard.refuse(("context 'live'",), who, meant=True)
     guard.refuse((), who, meant=False)
-    with pytest.raises(ClusterError, match=r"^context 'live' looks like production.*--context live --i-mean-it$"):
+    with pytest.raises(
+        ClusterError, match=r"^context 'live' looks like production.*--context live --i-mean-it$"
+    ):
         guard.refuse(("context 'live'",), who, meant=False)

@@ -29,7 +29,9 @@ def limits(**entry: Any) -> dict[str, Any]:
     return {"metadata": {"name": "l"}, "spec": {"limits": [{"type": "Container", **entry}]}}
 
 
-def ask(quotas: list[dict[str, Any]], ranges: list[dict[str, Any]] | None = None, *, count: int = 3) -> quota.Answer:
+def ask(
+    quotas: list[dict[str, Any]], ranges: list[dict[str, Any]] | None = None, *, count: int = 3
+) -> quota.Answer:
     ranges = ranges or []
     wanted = quota.wanted(
         [AGENT] * count, column="v1.9", configuration={}, namespace=quota.surroundings(quotas, ranges)
