@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from harness.rules.errors import QuantityError
@@ -18,6 +18,7 @@ from harness.units import Bytes
 
 _NANO: Final = 10**9
 _MAX: Final = (1 << 63) - 1
+_FAST_DIGITS: Final = 18
 _MAX_EXPONENT: Final = 400
 """Beyond this an exponent is refused instead of building a number of that many digits."""
 
@@ -61,6 +62,8 @@ class Quantity:
 
     nano: int
     format: Format = Format.DECIMAL_SI
+    written: str = field(default="", compare=False)
+    """What was parsed, where Kubernetes keeps it instead of the canonical form (`0.250`, `1.024G`); arithmetic drops it."""
 
     @classmethod
     def parse(cls, text: str) -> Quantity:
@@ -99,7 +102,7 @@ class Quantity:
 
     def round_up_milli(self) -> Quantity:
         """Round away from zero to thousandths, as pod defaulting does (pkg/apis/core/v1/defaults.go SetDefaults_ResourceList)."""
-        return Quantity(self.scaled_value(-3) * 10**6, self.format)
+        return self if self.nano % 10**6 == 0 else Quantity(self.scaled_value(-3) * 10**6, self.format)
 
     def is_zero(self) -> bool:
         """Whether the amount is zero, whatever its format."""
@@ -121,7 +124,9 @@ class Quantity:
         return self.nano < other.nano
 
     def __str__(self) -> str:
-        """Canonical form, as the API server serves it (`Quantity.CanonicalizeBytes`)."""
+        """As the API server serves it: canonical (`Quantity.CanonicalizeBytes`), or as written where that is kept."""
+        if self.written:
+            return self.written
         if self.nano == 0:
             return "0"
         if self.format is Format.BINARY_SI and abs(self.nano) >= 1024 * _NANO and self.nano % _NANO == 0:
@@ -172,7 +177,7 @@ def _parse(text: str) -> Quantity:
         raise QuantityError(FORMAT_WRONG)
     sign, num, denom, suffix = (group or "" for group in match.group("sign", "num", "denom", "suffix"))
     base, exponent, fmt = _interpret(suffix)
-    if not num and not denom and exponent < -9:
+    if not num and not denom and (exponent < -9 or (base == 2 and exponent >= 50)):
         raise QuantityError(NUMERIC_WRONG)
     digits = int((num + denom) or "0")
     scale = -len(denom)
@@ -186,7 +191,24 @@ def _parse(text: str) -> Quantity:
         nano = min(nano, _MAX * _NANO)
         if 0 < nano < _NANO:
             fmt = Format.DECIMAL_SI
-    return Quantity(-nano if sign == "-" else nano, fmt)
+    written = text if _kept(num, denom, exponent, fmt) else ""
+    return Quantity(-nano if sign == "-" else nano, fmt, written)
+
+
+def _kept(num: str, denom: str, exponent: int, fmt: Format) -> bool:
+    """Whether the text is taken for canonical and printed again as it was written (`ParseQuantity`, its fast path)."""
+    digits = (num.lstrip("0") or "0") + denom
+    if fmt is Format.BINARY_SI:
+        short = 15 - (len(digits) - len(denom)) - int(exponent * 3 / 10) - 1 >= 0
+        return short and not denom and int(digits) & 7 != 0
+    scale = exponent - len(denom)
+    return (
+        len(digits) <= _FAST_DIGITS
+        and scale >= -9
+        and scale % 3 == 0
+        and not digits.endswith("000")
+        and digits[0] != "0"
+    )
 
 
 def parse_bytes(value: object) -> Bytes:

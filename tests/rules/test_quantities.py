@@ -27,7 +27,7 @@ _PARSED = [
     ("1000m", "1", 1),
     ("12e6", "12e6", 12000000),
     ("1e3", "1e3", 1000),
-    ("1E3", "1e3", 1000),
+    ("1E3", "1E3", 1000),
     ("1E", "1E", 1000000000000000000),
     ("1Ei", "1Ei", 1152921504606846976),
     ("8Ei", "9223372036854775807", 9223372036854775807),
@@ -39,11 +39,11 @@ _PARSED = [
     ("0.5Ki", "512", 512),
     ("1.25Ki", "1280", 1280),
     ("-1Mi", "-1Mi", -1048576),
-    ("+1Mi", "1Mi", 1048576),
+    ("+1Mi", "+1Mi", 1048576),
     ("0", "0", 0),
     ("0Mi", "0", 0),
-    ("007", "7", 7),
-    ("1.", "1", 1),
+    ("007", "007", 7),
+    ("1.", "1.", 1),
     (".5", "500m", 1),
     ("0.1n", "1n", 1),
     ("1T", "1T", 1000000000000),
@@ -52,7 +52,19 @@ _PARSED = [
     ("1Pi", "1Pi", 1125899906842624),
     ("1u", "1u", 1),
     (" 1Gi ", "1Gi", 1073741824),
+    ("1.024G", "1.024G", 1024000000),
+    ("1.024k", "1.024k", 1024),
+    ("1.500", "1.500", 2),
+    ("0.250", "250m", 1),
+    ("1.25", "1250m", 2),
+    ("1.2345", "1234500u", 2),
+    ("1000000k", "1G", 1000000000),
+    ("1000000000000000001", "1000000000000000001", 1000000000000000001),
+    ("1028Mi", "1028Mi", 1077936128),
+    ("01028Mi", "01028Mi", 1077936128),
+    ("01024Mi", "1Gi", 1073741824),
 ]
+"""What is taken for canonical is printed as it was written (`ParseQuantity`, fast path): `1.024G` is never `1024M`."""
 
 
 @pytest.mark.parametrize(("written", "served", "size"), _PARSED)
@@ -61,6 +73,14 @@ def test_parse_print_and_value(written: str, served: str, size: int) -> None:
     assert str(quantity) == served
     assert quantity.value() == size
     assert parse_bytes(written) == size
+
+
+def test_arithmetic_prints_canonically() -> None:
+    assert str(Quantity.parse("1.024G") + Quantity.parse("0")) == "1024M"
+    assert str(Quantity.parse("+1Mi") - Quantity.parse("1")) == "1048575"
+    assert str(Quantity.parse("1.234567").round_up_milli()) == "1235m"
+    assert str(Quantity.parse("1.500").round_up_milli()) == "1.500"
+    assert Quantity.parse("1.024G") == Quantity.parse("1024M")
 
 
 @pytest.mark.parametrize(
