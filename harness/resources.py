@@ -24,3 +24,8 @@ def claims_file() -> Path:
 def baseline_file() -> Path:
     """Return what must come out of the suites, `suites/baseline.yaml`."""
     return data_dir("suites") / "baseline.yaml"
+
+
+def techniques_file() -> Path:
+    """Return the technique presets, `suites/techniques.yaml`."""
+    return data_dir("suites") / "techniques.yaml"

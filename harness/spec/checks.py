@@ -1,16 +1,14 @@
 """Reading the lines under `promises:` and `requires:` as expectations.
 
-One function a kind. `Subjects` knows what names a line may use: fleets, steps, and who can be meant by `all` and `victim`.
+One function a kind: what becomes of VMs here, what cluster and host show in `checks_cluster` and `checks_memory`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from harness.spec import read
+from harness.spec import checks_cluster, checks_memory, read
 from harness.spec.errors import closest
 from harness.spec.expectations import (
     KINDS,
@@ -30,6 +28,7 @@ from harness.spec.expectations import (
 )
 from harness.spec.nodes import Fields, Items, Node, Scalar, flow, kind_of
 from harness.spec.read import Reader
+from harness.spec.subjects import WHOM, Subjects, bounds, count, some_bytes, victims_from, whom
 from harness.units import Bytes
 
 COLUMNS: Final = ("v1.6", "v1.7", "v1.8", "v1.9", "main")
@@ -39,21 +38,6 @@ QOS_CLASSES: Final = ("Guaranteed", "Burstable", "BestEffort")
 VMI_PHASES: Final = ("Pending", "Scheduling", "Scheduled", "Running", "Succeeded", "Failed")
 POD_PHASES: Final = ("Pending", "Running", "Succeeded", "Failed")
 SCOPES: Final = ("guest", "container", "pod", "node")
-WHOM: Final = ("of", "fleet")
-"""Two spellings of the same: `of: victim`, `fleet: bystander`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subjects:
-    """What a check may refer to. `fleets` maps each fleet to its number of members."""
-
-    fleets: Mapping[str, int]
-    steps: tuple[str, ...] = ()
-
-    @property
-    def members(self) -> int:
-        """How many VMIs there are in all."""
-        return sum(self.fleets.values())
 
 
 def read_checks(
@@ -96,66 +80,6 @@ def read_expectation(kind: str, node: Node, subjects: Subjects) -> Expectation:
     return _READERS[kind](node, subjects)
 
 
-def _whom(reader: Reader, subjects: Subjects, *, victim: bool) -> str:
-    given = [key for key in WHOM if reader.has(key)]
-    if len(given) != 1:
-        raise reader.mark.error(
-            f"{reader.what} says whom by one of 'of' and 'fleet', not both"
-            if given
-            else f"{reader.what} needs 'of' (a fleet, all{' or victim' if victim else ''})"
-        )
-    node = reader.need(given[0])
-    whom = read.text(node)
-    if whom == "victim" and not victim:
-        raise node.mark.error(f"'victim' cannot be meant by {reader.what}; name a fleet")
-    known = (*subjects.fleets, "all", *(("victim",) if victim else ()))
-    if whom not in known:
-        raise node.mark.error(f"no fleet named '{whom}'", suggestion=closest(whom, known))
-    return whom
-
-
-def _from(reader: Reader, subjects: Subjects) -> tuple[str, ...]:
-    node = reader.need("from")
-    for item in node.items if isinstance(node, Items) else [node]:
-        if isinstance(item, Scalar) and item.text == "victim":
-            raise item.mark.error(f"'victim' cannot be meant by {reader.what}; name the admissible fleets")
-    return read.names(node, subjects.fleets, "fleet", every="all")
-
-
-def _count(reader: Reader, most: int) -> tuple[int, int]:
-    """`1`, `0`, `1..2` or `1..` (up to all that are admissible)."""
-    node = reader.get("count")
-    if node is None:
-        return 1, 1
-    if isinstance(node, Scalar) and isinstance(node.value, str):
-        match = re.fullmatch(r"(\d+)\s*\.\.\s*(\d*)", node.value, re.ASCII)
-        if match is None:
-            raise node.mark.error(f"'{node.text}' is not a count such as 1, 1..2 or 1..")
-        low, high = int(match[1]), int(match[2]) if match[2] else most
-    else:
-        low = high = read.whole(node)
-    if low > high:
-        raise node.mark.error(f"count {low}..{high} is empty")
-    if low > most:
-        raise node.mark.error(
-            f"count {low} is more than the {most} VMI{'s' if most != 1 else ''} it may be of"
-        )
-    return low, high
-
-
-def _bounds(reader: Reader, read_one: Callable[[Node], Any], *, needed: bool = True) -> tuple[Any, Any]:
-    low, high = reader.read("min", read_one), reader.read("max", read_one)
-    if needed and low is None and high is None:
-        raise reader.mark.error(f"{reader.what} needs 'min' or 'max'")
-    if low is not None and high is not None and low > high:
-        raise reader.need("min").mark.error(f"min {low:g} is more than max {high:g}")
-    return low, high
-
-
-def _some_bytes(node: Node) -> Bytes:
-    return read.memory(node, least=0)
-
-
 def _request(node: Node, subjects: Subjects) -> Request:
     if not isinstance(node, Fields):
         raise node.mark.error(f"request must be a mapping, not {kind_of(node)}")
@@ -177,7 +101,7 @@ def _request(node: Node, subjects: Subjects) -> Request:
                 into[container] = _per_column(inner.need(key))
     if not requests and not limits:
         raise reader.mark.error("request needs a container, e.g. compute: {requests: 1024M}")
-    return Request(of=_whom(reader, subjects, victim=False), requests=requests, limits=limits)
+    return Request(of=whom(reader, subjects, victim=False), requests=requests, limits=limits)
 
 
 def _per_column(node: Node) -> PerColumn:
@@ -221,7 +145,7 @@ def expand_columns(node: Node) -> tuple[str, ...]:
 def _qos(node: Node, subjects: Subjects) -> Qos:
     reader = Reader(node, "qos", (*WHOM, "pod", "vmi"))
     return Qos(
-        of=_whom(reader, subjects, victim=False),
+        of=whom(reader, subjects, victim=False),
         pod=read.choice(reader.need("pod"), QOS_CLASSES, "QoS class"),
         vmi=reader.read("vmi", lambda n: read.choice(n, QOS_CLASSES, "QoS class")),
     )
@@ -231,14 +155,14 @@ def _guest_memory(node: Node, subjects: Subjects) -> GuestMemory:
     reader = Reader(node, "guest-memory", (*WHOM, "min", "max"))
     reader.need("min")
     reader.need("max")
-    low, high = _bounds(reader, _some_bytes)
-    return GuestMemory(of=_whom(reader, subjects, victim=False), min=low, max=high)
+    low, high = bounds(reader, some_bytes)
+    return GuestMemory(of=whom(reader, subjects, victim=False), min=low, max=high)
 
 
 def _evicted(node: Node, subjects: Subjects) -> Evicted:
     reader = Reader(node, "evicted", ("from", "count", "after", "within", "of", "order"))
-    fleets = _from(reader, subjects)
-    low, high = _count(reader, sum(subjects.fleets[fleet] for fleet in fleets))
+    fleets = victims_from(reader, subjects)
+    low, high = count(reader, sum(subjects.fleets[fleet] for fleet in fleets))
     after, within = reader.read("after", read.duration), reader.read("within", read.duration)
     if after is not None and within is not None and after > within:
         raise reader.need("after").mark.error(f"after {after:g}s is later than within {within:g}s")
@@ -260,24 +184,24 @@ def _since(node: Node, subjects: Subjects) -> str:
 
 
 def _survives(node: Node, subjects: Subjects) -> Survives:
-    return Survives(of=_whom(Reader(node, "survives", WHOM), subjects, victim=False))
+    return Survives(of=whom(Reader(node, "survives", WHOM), subjects, victim=False))
 
 
 def _grace(node: Node, subjects: Subjects) -> Grace:
     reader = Reader(node, "grace", (*WHOM, "min", "max"))
-    low, high = _bounds(reader, read.duration)
-    return Grace(of=_whom(reader, subjects, victim=True), min=low, max=high)
+    low, high = bounds(reader, read.duration)
+    return Grace(of=whom(reader, subjects, victim=True), min=low, max=high)
 
 
 def _shutdown(node: Node, subjects: Subjects) -> Shutdown:
     reader = Reader(node, "shutdown", (*WHOM, "clean"))
-    return Shutdown(of=_whom(reader, subjects, victim=True), clean=read.boolean(reader.need("clean")))
+    return Shutdown(of=whom(reader, subjects, victim=True), clean=read.boolean(reader.need("clean")))
 
 
 def _oom(node: Node, subjects: Subjects) -> Oom:
     reader = Reader(node, "oom", ("from", "scope", "count", "before-eviction"))
-    fleets = _from(reader, subjects)
-    low, high = _count(reader, sum(subjects.fleets[fleet] for fleet in fleets))
+    fleets = victims_from(reader, subjects)
+    low, high = count(reader, sum(subjects.fleets[fleet] for fleet in fleets))
     scope = reader.read("scope", lambda n: read.choice(n, SCOPES, "scope"))
     return Oom(
         fleets=fleets,
@@ -293,7 +217,7 @@ def _phase(node: Node, subjects: Subjects) -> Phase:
     if not reader.has("vmi") and not reader.has("pod"):
         raise reader.mark.error("phase needs 'vmi' or 'pod'")
     return Phase(
-        of=_whom(reader, subjects, victim=True),
+        of=whom(reader, subjects, victim=True),
         vmi=reader.read("vmi", lambda n: _phases(n, VMI_PHASES)) or (),
         pod=reader.read("pod", lambda n: _phases(n, POD_PHASES)) or (),
     )
@@ -318,4 +242,6 @@ _READERS: Final[Mapping[str, Callable[[Node, Subjects], Expectation]]] = {
     "shutdown": _shutdown,
     "oom": _oom,
     "phase": _phase,
+    **checks_cluster.READERS,
+    **checks_memory.READERS,
 }

@@ -9,12 +9,13 @@ from typing import Any, Final, Literal, cast
 
 from harness.resources import claims_file
 from harness.spec import read
-from harness.spec.checks import Subjects, expand_columns, read_expectation
+from harness.spec.checks import expand_columns, read_expectation
 from harness.spec.expectations import KINDS, Expectation
 from harness.spec.files import read_text
 from harness.spec.model import Claim, Today
-from harness.spec.nodes import Fields, Items, Node, Scalar, kind_of, parse, plain
+from harness.spec.nodes import Fields, Items, Node, Scalar, kind_of, parse
 from harness.spec.read import Reader
+from harness.spec.subjects import Subjects
 
 API_VERSION: Final = "density/v1"
 DecidedBy = Literal["kubelet", "kubevirt", "kernel", "qemu", "kubernetes", "nobody"]
@@ -28,27 +29,12 @@ EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = {
     "nobody": (),
 }
 """Who decides a claim → the evidence that settles it."""
-PLANNED: Final = (
-    "admission",
-    "oom-score-adj",
-    "allocatable",
-    "configz",
-    "vnc",
-    "condition",
-    "successor",
-    "ratio",
-    "stall",
-    "holds-bytes",
-    "ksm",
-    "swap",
-    "integrity",
-)
-"""Kinds of the closed list that no check judges yet: their literals are kept as written."""
-ALL_KINDS: Final = (*KINDS, *PLANNED)
 VERDICTS: Final = ("differs", "refuted")
 _SUBJECT: Final = ("of", "fleets")
-_ANY: Final = Subjects(fleets={"any": 1_000_000})
+_ANY: Final = Subjects(fleets={"any": 1_000_000}, nodes=("any",))
 """Stands for the subject that a scenario's check names."""
+_NAMED: Final = (*_SUBJECT, "fleet", "from", "node", "during")
+"""What only a scenario can name."""
 
 
 def load_claims(path: Path | None = None) -> Mapping[str, Claim]:
@@ -107,10 +93,10 @@ def _claim(node: Node) -> Claim:
 
 
 def _promise(node: Node) -> tuple[str, tuple[tuple[str, Mapping[str, Any]], ...]]:
-    reader = Reader(node, "promise", ("says", "also", *ALL_KINDS))
+    reader = Reader(node, "promise", ("says", "also", *KINDS))
     found = [_literal(reader)]
     found.extend(
-        _literal(Reader(item, "an item of also", ALL_KINDS))
+        _literal(Reader(item, "an item of also", tuple(KINDS)))
         for item in (read.items(reader.need("also"), "also") if reader.has("also") else ())
     )
     return read.text(reader.need("says")), tuple(found)
@@ -119,7 +105,7 @@ def _promise(node: Node) -> tuple[str, tuple[tuple[str, Mapping[str, Any]], ...]
 def _today(node: Node) -> tuple[Today, ...]:
     result = []
     for item in read.items(node, "today"):
-        reader = Reader(item, "an item of today", ("columns", "verdict", "why", *ALL_KINDS))
+        reader = Reader(item, "an item of today", ("columns", "verdict", "why", *KINDS))
         kind, arguments = _literal(reader)
         columns = reader.get("columns")
         result.append(
@@ -143,16 +129,15 @@ def _columns(node: Node) -> tuple[str, ...]:
 
 
 def _literal(reader: Reader) -> tuple[str, Mapping[str, Any]]:
-    kinds = [key for key in reader.node.fields if key in ALL_KINDS]
+    kinds = [key for key in reader.node.fields if key in KINDS]
     if len(kinds) != 1:
         raise reader.mark.error(f"{reader.what} needs exactly one expectation, not {len(kinds)}")
     kind, node = kinds[0], reader.need(kinds[0])
     if not isinstance(node, Fields):
         raise node.mark.error(f"{kind} must be a mapping, not {kind_of(node)}")
-    if kind not in KINDS:
-        return kind, dict(plain(node))
-    for subject in (*_SUBJECT, "fleet", "from"):
-        if subject in node.fields:
+    for subject in _NAMED:
+        # A successor's `node` is a place (same, other), not a name.
+        if subject in node.fields and (kind, subject) != ("successor", "node"):
             raise node.marks[subject].error(f"a claim does not say '{subject}': the scenario's check does")
     names = {field.name for field in fields(KINDS[kind])}
     key, value = ("of", "any") if "of" in names else ("from", "any")

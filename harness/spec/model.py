@@ -33,8 +33,17 @@ class FleetSpec:
     """Scenario node name the members are pinned to; None: the scheduler decides among scenario nodes."""
     deaf: bool = False
     """The guest ignores the ACPI power button."""
+    stagger: Seconds = Seconds(0.0)
+    """Time from the creation of one member to that of the next; 0: all at once."""
+    validation: Literal["Strict", "Warn", "Ignore"] | None = None
+    """`fieldValidation` its manifests are sent with; None: as the run usually does."""
     match: tuple[str, ...] = ()
     """Imported recordings: names of the VMIs (or pods) that are this fleet; nothing is created."""
+
+    @property
+    def kind(self) -> str:
+        """VirtualMachineInstance, VirtualMachine, or '' for what is only matched."""
+        return str(self.manifest.get("kind", ""))
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -65,7 +74,11 @@ class UntilAvailable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class When:
-    """What triggers a step; all that are set must hold. `step`: name of an earlier step, or '' for the previous one."""
+    """What triggers a step; all that are set must hold. `step`: name of an earlier step, or '' for the previous one.
+
+    `after` counts from the moment everything else holds. `event`: this has happened to a member of `event_of` (a fleet;
+    None: to anyone): the kubelet evicted it, the kernel killed it, or its guest ended in any way.
+    """
 
     fleet: str | None = None
     fleet_is: Literal["Running", "Ready"] | None = None
@@ -73,22 +86,77 @@ class When:
     after: Seconds | None = None
     stats_refreshed: bool = False
     pressure: bool = False
+    event: Literal["evicted", "oom", "ended"] | None = None
+    event_of: str | None = None
+
+
+Verb = Literal["grow", "shrink", "rewrite", "touch", "hold", "cache", "record", "vram", "stop"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing guests do with memory. `verb`: grow, shrink, rewrite, touch, hold, cache, stop."""
+    """One thing guests do with memory. Profiles (ramp, pulse, …) have been expanded into steps of these verbs."""
 
     name: str
     when: When
-    verb: Literal["grow", "shrink", "rewrite", "touch", "hold", "cache", "stop"]
+    verb: Verb
     fleets: tuple[str, ...]
     to: Amount | None = None
     until: UntilAvailable | None = None
     rate: Bytes | None = None
-    """Bytes per second and guest; None: as fast as the guest can."""
+    """Bytes per second and guest; None: as fast as the guest can. Of `record`: records per second."""
     pages: Pages = "unique"
+    write: bool = False
+    """`cache`: overwrite the file's pages instead of reading them."""
+    fsync: bool = False
+    """`record`: fsync after every record."""
+    block: Bytes | None = None
+    """`record`: bytes of one record, 512 or 4096; None: the agent's default."""
+    profile: str = ""
+    """The name of the profile this step is part of, '' for one that was written as a step. The last one bears the name itself."""
     line: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KsmSettings:
+    """`/sys/kernel/mm/ksm` while the scenario runs; None: left as it is. Given back afterwards."""
+
+    run: Literal[0, 1, 2]
+    pages_to_scan: int | None = None
+    sleep_millisecs: int | None = None
+    smart_scan: bool | None = None
+    advisor: Literal["none", "scan-time"] | None = None
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """File below `/sys/kernel/mm/ksm` → text to write, in the order to write them: `run` is the last.
+
+        `advisor_mode` comes before `pages_to_scan`, which an advisor would set itself.
+        """
+        known = {
+            "advisor_mode": self.advisor,
+            "smart_scan": None if self.smart_scan is None else int(self.smart_scan),
+            "pages_to_scan": self.pages_to_scan,
+            "sleep_millisecs": self.sleep_millisecs,
+            "run": self.run,
+        }
+        return {name: str(value) for name, value in known.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapSettings:
+    """Swap the machine is given while the scenario runs, in bytes. Taken away afterwards."""
+
+    kind: Literal["file", "zram"]
+    size: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """Settings of the machine the nodes run on; None: left as they are."""
+
+    ksm: KsmSettings | None = None
+    swap: SwapSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +177,14 @@ class Source:
     text: str
     files: Mapping[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
+    matrix: Mapping[str, str] = field(default_factory=dict)
+    """Axis → label of the value this scenario of the file's `matrix` has; {}: the file has none."""
+    repeat: int = 0
+    """Which of the file's `repeats` this is, from 1; 0: it has none."""
+    cluster: str = ""
+    """Kind of cluster whose `per-cluster` values were taken; '': those of `local`."""
+    techniques: str | None = None
+    """Text of the techniques file the presets came from; None: the scenario names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +211,21 @@ class Scenario:
     """How long after the last workload step the window stays open at most."""
     seed: int = 1
     stated: Stated | None = None
+    tier: Literal["quick", "full"] = "quick"
+    """`quick` is what `make e2e` runs; `full` is asked for."""
+    technique: str = ""
+    """Canonical name of the technique preset that is applied (`ksm+swap`); '': none is named."""
+    host: HostSettings = field(default_factory=HostSettings)
+
+    @property
+    def matrix(self) -> Mapping[str, str]:
+        """Axis → label of its value here; {} for a file without a matrix."""
+        return self.source.matrix
+
+    @property
+    def repeat(self) -> int:
+        """Which of the file's repeats this is, from 1; 0: it has none."""
+        return self.source.repeat
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -152,8 +243,7 @@ class Today:
 
     kind: str
     args: Mapping[str, Any]
-    """Parsed fields of the expectation class without its subject (`of`, `fleets`), which a scenario's check names:
-    see `spec.claims.known_today`. Of a kind that is not built yet: the literals as written."""
+    """Parsed fields of the expectation class without its subject (`of`, `fleets`), which a scenario's check names."""
     verdict: Literal["differs", "refuted"]
     columns: tuple[str, ...] = ("*",)
     why: str = ""

@@ -106,6 +106,15 @@ def from_plain(value: Any, mark: Mark) -> Node:
     raise TypeError(f"{type(value).__name__} cannot stand in YAML")
 
 
+def copied(node: Node) -> Node:
+    """The same tree as nodes of its own, so that changing one copy leaves the other."""
+    if isinstance(node, Fields):
+        return Fields(node.mark, {key: copied(value) for key, value in node.fields.items()}, dict(node.marks))
+    if isinstance(node, Items):
+        return Items(node.mark, [copied(item) for item in node.items])
+    return Scalar(node.mark, node.value, node.text)
+
+
 def flow(node: Node) -> str:
     """The node on one line, as one would write it in flow style: for reports."""
     if isinstance(node, Fields):

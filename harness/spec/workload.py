@@ -1,18 +1,20 @@
-"""Reading `workload:`: what guests do with memory, and what triggers it."""
+"""Reading `workload:`: what guests do with memory, and what triggers it. Profiles become steps here."""
 
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, cast
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, Literal, cast
 
 from harness.spec import read
 from harness.spec.errors import closest
-from harness.spec.model import Amount, Pages, Step, UntilAvailable, When
+from harness.spec.model import Amount, Pages, Step, UntilAvailable, Verb, When
 from harness.spec.nodes import Fields, Items, Node, Scalar, kind_of
 from harness.spec.read import Reader
 from harness.units import Bytes, Seconds
+from workloads import profiles
 
-Verb = Literal["grow", "shrink", "rewrite", "touch", "hold", "cache", "stop"]
 MOST_SHARE: Final = 0.9
 """Above this share of its MemAvailable a guest panics instead of holding: the agent is its init."""
 PAGES: Final = ("unique", "shared", "zero")
@@ -24,60 +26,149 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "rewrite": ("fleet", "to", "rate"),
     "touch": ("fleet", "to"),
     "hold": ("fleet",),
-    "cache": ("fleet", "to", "rate"),
+    "cache": ("fleet", "to", "rate", "write"),
+    "record": ("fleet", "rate", "fsync", "block"),
+    "vram": ("fleet", "to"),
     "stop": ("fleet",),
 }
 """Verb → its arguments."""
-NEED_TO: Final = ("shrink", "rewrite", "cache")
+PROFILES: Final[dict[str, tuple[str, ...]]] = {
+    "ramp": ("fleet", "to", "rate", "pages"),
+    "plateau": ("fleet", "to", "for", "rate", "pages"),
+    "pulse": ("fleet", "to", "low", "times", "for", "gap", "rate", "pages"),
+    "sawtooth": ("fleet", "to", "low", "times", "rate", "pages"),
+    "working-set": ("fleet", "to", "touch", "every", "times", "rate", "pages"),
+    "churn": ("fleet", "to", "times", "gap", "rate", "write"),
+}
+"""Profile → its arguments. Each is expanded into steps of the verbs (workloads/profiles.py)."""
+PROFILE_NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "ramp": ("to",),
+    "plateau": ("to", "for"),
+    "pulse": ("to", "times", "for"),
+    "sawtooth": ("to", "times", "rate"),
+    "working-set": ("to", "times", "every"),
+    "churn": ("to", "times"),
+}
+EVENTS: Final = ("evicted", "oom", "ended")
+BLOCKS: Final = (512, 4096)
+NEED_TO: Final = ("shrink", "rewrite", "cache", "vram")
 _UNTIL: Final = re.compile(
     r"(?P<which>threshold|hard-threshold|soft-threshold)(?:\s*(?P<sign>[+-])\s*(?P<by>\S+))?"
 )
 
 
 def read_workload(node: Node, fleets: tuple[str, ...]) -> tuple[Step, ...]:
-    """All steps in order. Raises SpecError."""
+    """All steps in order, profiles expanded. Raises SpecError."""
     steps: list[Step] = []
     for index, item in enumerate(read.items(node, "workload")):
-        steps.append(_step(item, index=index, fleets=fleets, earlier=tuple(step.name for step in steps)))
+        steps.extend(_steps(item, index=index, fleets=fleets, earlier=tuple(step.name for step in steps)))
     return tuple(steps)
 
 
-def _step(node: Node, *, index: int, fleets: tuple[str, ...], earlier: tuple[str, ...]) -> Step:
-    reader = Reader(node, "a workload step", ("name", "when", *ARGUMENTS))
-    verbs = [key for key in reader.node.fields if key in ARGUMENTS]
+def _steps(node: Node, *, index: int, fleets: tuple[str, ...], earlier: tuple[str, ...]) -> tuple[Step, ...]:
+    known = (*ARGUMENTS, *PROFILES)
+    reader = Reader(node, "a workload step", ("name", "when", *known))
+    verbs = [key for key in reader.node.fields if key in known]
     if len(verbs) != 1:
         raise (reader.node.marks[verbs[1]] if verbs else reader.mark).error(
             f"two verbs in one step: {verbs[0]} and {verbs[1]}"
             if verbs
-            else f"a workload step needs one of {', '.join(ARGUMENTS)}"
+            else f"a workload step needs one of {', '.join(ARGUMENTS)}, or a profile: {', '.join(PROFILES)}"
         )
     verb = verbs[0]
     name_node = reader.get("name")
     name = read.name(name_node) if name_node is not None else default_name(verb, index)
     at = name_node.mark if name_node is not None else reader.mark
-    if name in earlier:
-        raise at.error(f"two steps are named '{name}'")
-    if name in RESERVED:
-        raise at.error(f"a step cannot be named '{name}'")
-    inner = Reader(reader.need(verb), verb, ARGUMENTS[verb])
+    when = _when(reader.get("when"), fleets=fleets, earlier=earlier)
+    if verb in PROFILES:
+        steps = _profile(verb, reader.need(verb), fleets, name=name, when=when)
+    else:
+        steps = (_verb(verb, reader.need(verb), fleets, name=name, when=when),)
+    for step in steps:
+        if step.name in earlier:
+            raise at.error(f"two steps are named '{step.name}'")
+        if step.name in RESERVED:
+            raise at.error(f"a step cannot be named '{step.name}'")
+    return tuple(replace(step, line=reader.mark.line) for step in steps)
+
+
+def _verb(verb: str, node: Node, fleets: tuple[str, ...], *, name: str, when: When) -> Step:
+    inner = Reader(node, verb, ARGUMENTS[verb])
     to, until = inner.read("to", amount), inner.read("until", _until)
     if verb == "grow" and (to is None) == (until is None):
         raise inner.mark.error("grow needs exactly one of 'to' and 'until'")
     if verb in NEED_TO and to is None:
         raise inner.mark.error(f"{verb} needs 'to'")
+    if verb == "record":
+        inner.need("rate")
     return Step(
         name=name,
-        when=_when(reader.get("when"), fleets=fleets, earlier=earlier),
+        when=when,
         verb=cast("Verb", verb),
         fleets=read.names(inner.need("fleet"), fleets, "fleet", every="all"),
         to=to,
         until=until,
-        rate=inner.read("rate", rate),
-        pages=cast(
-            "Pages", inner.read("pages", lambda n: read.choice(n, PAGES, "kind of pages")) or "unique"
-        ),
-        line=reader.mark.line,
+        rate=inner.read("rate", pace if verb == "record" else rate),
+        pages=_pages(inner),
+        write=inner.read("write", read.boolean) or False,
+        fsync=inner.read("fsync", read.boolean) or False,
+        block=inner.read("block", _block),
     )
+
+
+def _pages(inner: Reader) -> Pages:
+    return cast("Pages", inner.read("pages", lambda n: read.choice(n, PAGES, "kind of pages")) or "unique")
+
+
+def _block(node: Node) -> Bytes:
+    size = read.memory(node)
+    if size not in BLOCKS:
+        raise node.mark.error(f"a record has {BLOCKS[0]} or {BLOCKS[1]} bytes, not {size}")
+    return size
+
+
+def _profile(profile: str, node: Node, fleets: tuple[str, ...], *, name: str, when: When) -> tuple[Step, ...]:
+    """The steps of a profile. The last one bears its name, so that `step: <name>` means all of it."""
+    inner = Reader(node, profile, PROFILES[profile])
+    for key in PROFILE_NEEDS[profile]:
+        inner.need(key)
+    chosen = read.names(inner.need("fleet"), fleets, "fleet", every="all")
+    arguments: dict[str, Any] = {
+        "to": amount(inner.need("to")),
+        "rate": inner.read("rate", rate),
+    }
+    readers: tuple[tuple[str, str, Callable[[Node], Any], Any], ...] = (
+        ("low", "low", amount, Amount(bytes=Bytes(0))),
+        ("times", "times", lambda n: read.whole(n, least=1, most=profiles.MOST_MOVES // 2), None),
+        ("for", "hold", read.duration, None),
+        ("gap", "gap", read.duration, Seconds(0.0)),
+        ("touch", "touch", amount, arguments["to"]),
+        ("every", "every", read.duration, None),
+        ("write", "write", read.boolean, False),
+    )
+    for key, parameter, reader, default in readers:
+        if key in PROFILES[profile]:
+            arguments[parameter] = read.or_else(inner.read(key, reader), default)
+    expand: Callable[..., tuple[profiles.Move[Amount], ...]] = getattr(profiles, profile.replace("-", "_"))
+    moves = expand(**arguments)
+    pages, last = _pages(inner) if "pages" in PROFILES[profile] else "unique", len(moves)
+    steps: list[Step] = []
+    for number, move in enumerate(moves, start=1):
+        after = Seconds(move.wait) if move.wait else None
+        steps.append(
+            Step(
+                name=name if number == last else f"{name}-{number}",
+                when=when if number == 1 else When(step=steps[-1].name, after=after),
+                verb=move.verb,
+                fleets=chosen,
+                to=move.to,
+                rate=None if move.rate is None else Bytes(move.rate),
+                pages=pages,
+                write=move.write,
+                profile=name,
+            )
+        )
+    return tuple(steps)
 
 
 def amount(node: Node) -> Amount:
@@ -116,6 +207,14 @@ def rate(node: Node) -> Bytes:
     return read.quantity(number.strip(), node.mark)
 
 
+def pace(node: Node) -> Bytes:
+    """Records per second of `100/s`."""
+    match = re.fullmatch(r"(\d+)\s*/\s*s", node.text, re.ASCII) if isinstance(node, Scalar) else None
+    if match is None or int(match[1]) == 0:
+        raise node.mark.error(f"expected records a second such as 100/s, not {kind_of(node)}")
+    return Bytes(int(match[1]))
+
+
 def _until(node: Node) -> UntilAvailable:
     available = Reader(node, "until", ("available",)).need("available")
     if not isinstance(available, Scalar):
@@ -142,13 +241,15 @@ def _when(node: Node | None, *, fleets: tuple[str, ...], earlier: tuple[str, ...
     if node is None:
         # The first step waits for the guests, a later one for the step before it.
         return When(step="") if earlier else When(fleet="all", fleet_is="Ready")
-    reader = Reader(node, "when", ("fleet", "is", "step", "after", "stats-refreshed", "pressure"))
+    reader = Reader(node, "when", ("fleet", "is", "step", "after", "stats-refreshed", "pressure", "on", "of"))
     if not reader.node.fields:
         raise reader.mark.error("when is empty; leave it out or name a trigger")
     fleet = reader.read("fleet", lambda n: _fleet(n, fleets))
     state = reader.read("is", lambda n: read.choice(n, ("Running", "Ready"), "state"))
     if (fleet is None) != (state is None):
         raise reader.mark.error("when needs 'fleet' and 'is' together")
+    if reader.has("of") and not reader.has("on"):
+        raise reader.key_mark("of").error("'of' says to whom 'on' happens; there is no 'on'")
     after_node = reader.get("after")
     refreshed = reader.read("stats-refreshed", read.boolean) or False
     after: Seconds | None = None
@@ -163,6 +264,11 @@ def _when(node: Node | None, *, fleets: tuple[str, ...], earlier: tuple[str, ...
         after=after,
         stats_refreshed=refreshed,
         pressure=reader.read("pressure", read.boolean) or False,
+        event=cast(
+            "Literal['evicted', 'oom', 'ended'] | None",
+            reader.read("on", lambda n: read.choice(n, EVENTS, "event")),
+        ),
+        event_of=reader.read("of", lambda n: _one_of(n, fleets)),
     )
 
 
@@ -170,6 +276,12 @@ def _fleet(node: Node, fleets: tuple[str, ...]) -> str:
     if not isinstance(node, Scalar):
         raise node.mark.error(f"expected one fleet or all, not {kind_of(node)}")
     return read.names(node, (*fleets, "all"), "fleet")[0]
+
+
+def _one_of(node: Node, fleets: tuple[str, ...]) -> str | None:
+    """A fleet; None for `all`."""
+    name = _fleet(node, fleets)
+    return None if name == "all" else name
 
 
 def _earlier(node: Node, earlier: tuple[str, ...]) -> str:
@@ -189,7 +301,7 @@ def name_steps(node: Node | None) -> None:
     """Write the default names into an unread workload, so that `--set` can address steps by them."""
     for index, item in enumerate(node.items if isinstance(node, Items) else ()):
         if isinstance(item, Fields) and "name" not in item.fields:
-            verb = next((key for key in item.fields if key in ARGUMENTS), None)
+            verb = next((key for key in item.fields if key in ARGUMENTS or key in PROFILES), None)
             if verb is not None:
                 item.fields["name"] = Scalar(item.mark, default_name(verb, index), default_name(verb, index))
                 item.marks["name"] = item.mark

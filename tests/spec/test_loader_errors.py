@@ -159,7 +159,7 @@ CHANGED = [
     (
         ", grace: {of: victim, max: 0s}",
         "",
-        "s.yaml:19:5: an item of promises needs one expectation: request, qos, guest-memory, evicted, survives, grace, shutdown, oom, phase",
+        "s.yaml:19:5: an item of promises needs one expectation: request, qos, guest-memory, evicted, survives, grace, shutdown, oom, phase, admission, oom-score-adj, allocatable, configz, vnc, condition, successor, ratio, stall, holds-bytes, ksm, swap, integrity",
     ),
     ("{of: victim, max: 0s}", "{max: 0s}", "s.yaml:19:29: grace needs 'of' (a fleet, all or victim)"),
     ("{of: victim, max: 0s}", "{of: victim, fleet: small, max: 0s}", "s.yaml:19:29: grace says whom by one of 'of' and 'fleet', not both"),
@@ -182,7 +182,7 @@ CHANGED = [
     ("survives: {fleet: large}", "request: {of: large, compute: {limits: {v1.6-v1.9: 1, v1.8: 2}}}", "s.yaml:22:59: column v1.8 is given twice"),
     # steps
     ("    when: {step: done}", "    hold: {fleet: small}\n    when: {step: done}", "s.yaml:18:5: two verbs in one step: hold and grow"),
-    ("    grow: {fleet: small, until: {available: threshold - 60Mi}, rate: 5Mi/s}\n", "", "s.yaml:15:5: a workload step needs one of grow, shrink, rewrite, touch, hold, cache, stop"),
+    ("    grow: {fleet: small, until: {available: threshold - 60Mi}, rate: 5Mi/s}\n", "", "s.yaml:15:5: a workload step needs one of grow, shrink, rewrite, touch, hold, cache, record, vram, stop, or a profile: ramp, plateau, pulse, sawtooth, working-set, churn"),
     ("name: cross", "name: grow-1", "s.yaml:15:11: two steps are named 'grow-1'"),
     ("name: cross", "name: done", "s.yaml:15:11: a step cannot be named 'done'"),
     ("pages: unique", "pages: uniq", "s.yaml:14:67: unknown kind of pages 'uniq'; one of unique, shared, zero (did you mean 'unique'?)"),

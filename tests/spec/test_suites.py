@@ -14,7 +14,7 @@ import pytest
 
 from harness.resources import data_dir
 from harness.spec.baseline import deviations, load_baseline, read_baseline
-from harness.spec.checks import Subjects, read_expectation
+from harness.spec.checks import read_expectation
 from harness.spec.claims import load_claims
 from harness.spec.errors import SpecError
 from harness.spec.expectations import KINDS, Grace, Request
@@ -22,6 +22,7 @@ from harness.spec.fleet import KEYS as FLEET_KEYS
 from harness.spec.loader import CAPABILITIES, KEYS, NODE_KEYS, control_of, load_scenario
 from harness.spec.nodes import parse, plain
 from harness.spec.schema import rendered, scenario_schema
+from harness.spec.subjects import Subjects
 from harness.spec.workload import ARGUMENTS
 
 SUITES = data_dir("suites")
