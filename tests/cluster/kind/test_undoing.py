@@ -19,17 +19,13 @@ from harness.cluster.kind.undoing import collect, delete_cluster, epoch
 from harness.embedded.api.resources import KUBEVIRTS
 from harness.run.undo import UndoFile, clean, undo_all
 from harness.units import GIB
-from tests.cluster.kind.world import Scene, World
+from tests.cluster.kind.world import Scene, World, container
 
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-
-
-def container(role: str = "worker") -> dict[str, Any]:
-    return {"id": "f" * 64, "role": role}
 
 
 async def test_a_killed_harness_is_cleaned_up_after(kind: Scene) -> None:

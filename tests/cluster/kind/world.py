@@ -149,6 +149,11 @@ class World:
         return guest, Archive(path=self.root / "agent.tar", image="density-agent:abc")
 
 
+def container(role: str = "worker") -> dict[str, Any]:
+    """A container as `state.json` has them."""
+    return {"id": "f" * 64, "role": role}
+
+
 def write_manifests(directory: Path) -> None:
     directory.mkdir()
     developer: dict[str, Any] = {"properties": {"useEmulation": {}, "disabledFeatureGates": {}}}
