@@ -7,11 +7,13 @@ import atexit
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import harness.run.undo_kind  # noqa: F401 - registers how kind clusters are undone
 from harness.cluster.base import Cluster, Undo
-from harness.cluster.kind.pool import Pool
+from harness.cluster.kind.pool import Pool, build_agent
 from harness.cluster.kind.settings import KindSettings
 from harness.cluster.kind.source import KindCluster
 from harness.run.undo import UndoFile
@@ -21,9 +23,11 @@ from harness.spec.model import Scenario
 class KindMaker:
     """Makes a run's view of the pool's cluster. The undo file is the pool's: it outlives every run."""
 
-    def __init__(self, settings: KindSettings, *, command: tuple[str, ...]) -> None:
+    def __init__(
+        self, settings: KindSettings, *, command: tuple[str, ...], guest_kernel: Path | None = None
+    ) -> None:
         self._undo = UndoFile.create(run="kind", command=command)
-        self.pool = Pool(settings, undo=self._undo)
+        self.pool = Pool(settings, undo=self._undo, agent=partial(build_agent, guest_kernel))
 
     def __call__(self, scenario: Scenario, run: str, undo: Undo) -> Cluster:
         """Return the cluster of one run."""
@@ -46,13 +50,20 @@ class KindMaker:
 _MAKERS: dict[KindSettings, KindMaker] = {}
 
 
-def kind_maker(given: Mapping[str, Any], *, keep: bool, logs: str, command: tuple[str, ...]) -> KindMaker:
+def kind_maker(
+    given: Mapping[str, Any],
+    *,
+    keep: bool,
+    logs: str,
+    command: tuple[str, ...],
+    guest_kernel: Path | None = None,
+) -> KindMaker:
     """Return this process's maker for these settings. Raises ClusterError for a setting that can't be meant."""
     settings = KindSettings.from_options(
         os.environ, **{"logs": logs, **({"keep": True} if keep else {}), **given}
     )
     if settings not in _MAKERS:
-        _MAKERS[settings] = KindMaker(settings, command=command or tuple(sys.argv))
+        _MAKERS[settings] = KindMaker(settings, command=command or tuple(sys.argv), guest_kernel=guest_kernel)
     return _MAKERS[settings]
 
 

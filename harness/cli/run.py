@@ -76,7 +76,13 @@ def cluster_maker(request: Request) -> MakeCluster:
     if request.cluster == "kind":
         from harness.cli.kind_maker import kind_maker  # noqa: PLC0415 - only they need it
 
-        return kind_maker(request.kind, keep=request.keep, logs=str(request.runs), command=request.command)
+        return kind_maker(
+            request.kind,
+            keep=request.keep,
+            logs=str(request.runs),
+            command=request.command,
+            guest_kernel=request.guest_kernel,
+        )
     if request.cluster != "local":
         raise errors.UsageError(f"--cluster {request.cluster} is not available in this version; use local")
 

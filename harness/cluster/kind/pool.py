@@ -64,10 +64,10 @@ def _silent(text: str) -> None:
     _log.info(text)
 
 
-async def build_agent() -> tuple[GuestImage, Archive]:
+async def build_agent(guest_kernel: Path | None = None) -> tuple[GuestImage, Archive]:
     """Build, or find, the guest image and its archive. Raises ClusterError."""
     try:
-        guest = await build_async()
+        guest = await build_async(guest_kernel=guest_kernel)
         return guest, await asyncio.to_thread(write, guest)
     except ImageError as error:
         raise ClusterError(str(error)) from error
