@@ -151,7 +151,9 @@ class Rbac:
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         protocols = ("plain.kubevirt.io",)
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {self.upstream.token}"}) as session:
+        async with aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {self.upstream.token}"}
+        ) as session:
             try:
                 behind = await session.ws_connect(
                     self.upstream.url + request.path_qs, protocols=protocols, ssl=self._tls(), max_msg_size=0
@@ -179,7 +181,8 @@ def answer(body: Any, *, code: int = 200) -> web.Response:
 def forbidden(wish: Asked) -> web.Response:
     message = f'{wish.resource} is forbidden: User "system:serviceaccount:density:density" {wish}'
     return answer(
-        {"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": message}, code=403
+        {"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": message},
+        code=403,
     )
 
 

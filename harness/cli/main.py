@@ -18,6 +18,8 @@ from harness.cli.claims_cmd import claims
 from harness.cli.compare_cmd import compare
 from harness.cli.explain_cmd import explain
 from harness.cli.kind_options import kind_options
+from harness.cli.kubeconfig_options import kubeconfig_options
+from harness.cli.record_cmd import rbac, record
 from harness.cli.report_cmd import report
 from harness.cli.site_cmd import site
 from harness.cli.why_cmd import why
@@ -77,6 +79,7 @@ class _State:
 
 @app.command()
 @kind_options
+@kubeconfig_options
 def run(
     paths: Annotated[
         list[Path], typer.Argument(help="Scenario files, or directories of them.", metavar="PATH…")
@@ -103,6 +106,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="In place of the scenario's.")] = None,
     verbose: Verbose = 0,
     kind: Mapping[str, object] | None = None,
+    kubeconfig: Mapping[str, object] | None = None,
 ) -> None:
     """Run scenarios: real guests, a real squeeze, a judged and reported run directory each."""
     from harness.cli.run import Request, run_command  # noqa: PLC0415
@@ -123,6 +127,7 @@ def run(
                 verbose=verbose,
                 command=("density", *sys.argv[1:]),
                 kind=kind or {},
+                kubeconfig=kubeconfig or {},
             )
         )
     )
@@ -189,6 +194,8 @@ def doctor(
     raise typer.Exit(doctor_command(deep=deep))
 
 
+app.command()(record)
+app.command()(rbac)
 app.command()(claims)
 app.command()(explain)
 app.command()(report)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,14 +128,3 @@ def rbac(
         namespace=namespace, account=account, parts=parts, kubevirt_namespace=kubevirt_namespace
     )
     typer.echo(text, nl=False)
-
-
-def kubeconfig_options(**chosen: Any) -> Mapping[str, Any]:
-    """Return `Options` fields of what `density run --cluster kubeconfig` was given. Raises UsageError."""
-    nodes: dict[str, str] = {}
-    for item in chosen.pop("nodes", ()):
-        name, equals, node = str(item).partition("=")
-        if not (name and equals and node):
-            raise errors.UsageError(f"--node {item}: expected SCENARIO-NODE=CLUSTER-NODE")
-        nodes[name] = node
-    return {**chosen, "nodes": nodes}

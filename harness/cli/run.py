@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class Request:
     command: tuple[str, ...] = ()
     kind: Mapping[str, object] = field(default_factory=dict)
     """Settings of kind clusters that were given as flags."""
+    kubeconfig: Mapping[str, object] = field(default_factory=dict)
+    """Choices of an existing cluster that were given as flags."""
 
 
 def find_scenarios(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -83,6 +86,8 @@ def cluster_maker(request: Request) -> MakeCluster:
             command=request.command,
             guest_kernel=request.guest_kernel,
         )
+    if request.cluster == "kubeconfig":
+        return kubeconfig_maker(request.kubeconfig)
     if request.cluster != "local":
         raise errors.UsageError(f"--cluster {request.cluster} is not available in this version; use local")
 
@@ -99,6 +104,15 @@ def cluster_maker(request: Request) -> MakeCluster:
         )
 
     return make
+
+
+def kubeconfig_maker(given: Mapping[str, object]) -> MakeCluster:
+    """Return what opens an existing cluster. Raises ClusterError for a choice that can't be meant."""
+    import harness.run.undo_kubeconfig  # noqa: F401, PLC0415 - registers how its settings are put back
+    from harness.cluster.kubeconfig import KubeconfigCluster, Options  # noqa: PLC0415 - only they need it
+
+    options = Options.of(os.environ, given)
+    return lambda _scenario, run, undo: KubeconfigCluster(options, undo=undo, run=run)
 
 
 def settings_of(request: Request, progress: Progress) -> Settings:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from harness.cluster.base import Evidence, NodeHandle, NodeRequest, Reading, Undo
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.cluster.kubeconfig import guard, quota, settings, survey
 from harness.cluster.kubeconfig.access import Access, review
+from harness.cluster.kubeconfig.options import Options
 from harness.cluster.kubeconfig.rights import Part
 from harness.cluster.probe import note
 from harness.kube import node as kubelet
@@ -35,24 +34,6 @@ KERNEL_PATH, INITRD_PATH = "/boot/vmlinuz", "/boot/initramfs.cpio"
 KERNEL_ARGS = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off no_timer_check 8250.nr_uarts=1 audit=0"
 """As in suites/manifests/agent.yaml: a merge patch can only replace the whole string."""
 NO_NODE_ACCESS = "no access to the nodes of an existing cluster: only stats/summary shows them"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the user chose."""
-
-    kubeconfig: Path | Mapping[str, Any] | None = None
-    context: str | None = None
-    meant: bool = False
-    """`--i-mean-it`, for what looks like production."""
-    namespace: str = ""
-    """An existing namespace to run in; '' makes one per run."""
-    agent_image: str = ""
-    """Registry reference of the guest image."""
-    nodes: Mapping[str, str] = field(default_factory=dict)
-    """Scenario node name → node of the cluster."""
-    patch_kubevirt: bool = False
-    """May the KubeVirt CR be patched (and restored)?"""
 
 
 class KubeconfigCluster:
@@ -243,7 +224,7 @@ class KubeconfigCluster:
                     "op": "kubectl-patch",
                     "kubeconfig": str(self._chosen.path),
                     "context": self._chosen.context,
-                    "resource": "kubevirts.v1.kubevirt.io",
+                    "target": f"KubeVirt {self._kubevirt_namespace}/{self._kubevirt_name}",
                     "namespace": self._kubevirt_namespace,
                     "name": self._kubevirt_name,
                     "patch": {"spec": {"configuration": back}},

@@ -1,0 +1,79 @@
+"""The flags of `--cluster kubeconfig`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+PANEL = "Clusters of --cluster kubeconfig"
+_FLAGS: dict[str, tuple[Any, str, str, str]] = {
+    # field of Options: type, flag, help, environment
+    "kubeconfig": (Path, "--kubeconfig", "A kubeconfig file; else $KUBECONFIG, else ~/.kube/config.", ""),
+    "context": (str, "--context", "A context of it; else its current one.", "DENSITY_CONTEXT"),
+    "meant": (bool, "--i-mean-it", "With --context: also what looks like production.", "DENSITY_I_MEAN_IT"),
+    "namespace": (
+        str,
+        "--namespace",
+        "An existing namespace to run in; else one is made per run.",
+        "DENSITY_NAMESPACE",
+    ),
+    "agent_image": (
+        str,
+        "--agent-image",
+        "Registry reference of the guest image, which the nodes pull.",
+        "DENSITY_AGENT_IMAGE",
+    ),
+    "nodes": (
+        list[str],
+        "--node",
+        "SCENARIO-NODE=CLUSTER-NODE; else the largest usable ones. Repeatable.",
+        "DENSITY_NODES",
+    ),
+    "patch_kubevirt": (
+        bool,
+        "--patch-kubevirt",
+        "Patch the KubeVirt CR where a scenario asks for it, and restore it.",
+        "DENSITY_PATCH_KUBEVIRT",
+    ),
+}
+
+
+def kubeconfig_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a typer command the flags; it receives those that were given as its keyword argument `kubeconfig`."""
+    signature = inspect.signature(command)
+    hints = get_type_hints(command, include_extras=True)
+    hints.pop("kubeconfig", None)
+    parameters = [
+        parameter.replace(annotation=hints.get(name, parameter.annotation))
+        for name, parameter in signature.parameters.items()
+        if name != "kubeconfig"
+    ]
+    for name, (kind, flag, text, variable) in _FLAGS.items():
+        option = typer.Option(
+            flag,
+            # The environment is read by Options, where pytest finds it too.
+            help=f"{text} [env: {variable}]" if variable else text,
+            rich_help_panel=PANEL,
+            show_default=False,
+        )
+        parameter = f"kubeconfig__{name}"
+        hints[parameter] = Annotated[kind | None, option]
+        parameters.append(
+            inspect.Parameter(
+                parameter, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints[parameter]
+            )
+        )
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        found = {name: given.pop(f"kubeconfig__{name}", None) for name in _FLAGS}
+        command(**given, kubeconfig={k: v for k, v in found.items() if v not in (None, False, [])})
+
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = hints
+    return wrapper
