@@ -37,7 +37,11 @@ def deaths(directory: RunDirectory, observed: Observed) -> tuple[tuple[Death, ..
         return (), ""
     if dead > CROWD:
         return (), f"{dead} ended; `density why {directory.path.name} VMI` tells of each."
-    report = why(directory.provenance, thinned(directory.records()), run.scenario)
+    try:
+        report = why(directory.provenance, thinned(directory.records()), run.scenario)
+    except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        # A page with everything else is worth more than none because one object is not of its kind's shape.
+        return (), f"{dead} ended; why can't be told: {type(error).__name__}: {clean(str(error), most=200)}"
     told = tuple(
         Death(
             subject=clean(item.subject),

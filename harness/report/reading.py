@@ -148,6 +148,10 @@ def observe(directory: RunDirectory) -> Observed:
     if index.unreadable:
         shown = ", ".join(map(str, index.unreadable[:5]))
         problems.append(f"{len(index.unreadable)} lines are not records (line {shown} …)")
+    if lanes.malformed:
+        problems.append(
+            f"{len(lanes.malformed)} records are not of their kind's shape (line {lanes.malformed[0]} …)"
+        )
     run = Run(timeline=index, provenance=provenance, scenario=scenario)
     return Observed(run=run, timeline=lanes.timeline(), touch=touch, ksm=ksm, problems=problems)
 

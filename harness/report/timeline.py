@@ -19,8 +19,8 @@ from harness.units import MIB
 GAP = {"cgroup": 2.5, "stats/summary": 25.0, "guest": 6.5}
 """Seconds between samples beyond which a line is interrupted: five cgroup periods; two eviction passes; a heartbeat."""
 
-_HELD = re.compile(r"^@ (?:stat|ok|held)\b.*?\b(?:held|bytes)=(\d+)")
-_HELD_RECORDED = re.compile(r"^(?:ALIVE [\d.]+ |OK )?held=(\d+)")
+_HELD = re.compile(r"^@ (?:stat|ok|held)\b.*?\b(?:held|bytes)=(\d{1,18})\b")
+_HELD_RECORDED = re.compile(r"^(?:ALIVE [\d.]+ |OK )?held=(\d{1,12})\b")
 _POD = re.compile(r"/pod([0-9a-f_-]{36})$|kubepods-[a-z-]*pod([0-9a-f_]{36})\.slice$")
 _POWER = re.compile(r"^(?:@ power\b|ACPI-POWER)")
 _BYE = re.compile(r"^(?:@ bye\b|BYE)")
@@ -135,6 +135,7 @@ class TimelineReader:
         self.stats_only: dict[str, Series] = defaultdict(lambda: Series(GAP["stats/summary"]))
         self.stats_time: dict[str, str] = {}
         self.vmi_of_pod: dict[str, str] = {}
+        self.malformed: list[int] = []
         for handle in provenance.nodes.values():
             if isinstance(handle, Mapping) and isinstance(handle.get("name"), str):
                 self._node(handle["name"]).capacity = float(handle.get("memory") or 0) / MIB or None
@@ -152,7 +153,13 @@ class TimelineReader:
         return new
 
     def read(self, line: int, record: model.Record) -> None:
-        """Take the record of one line."""
+        """Take the record of one line; one whose object is not of its kind's shape is counted in `malformed`."""
+        try:
+            self._read(line, record)
+        except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError):
+            self.malformed.append(line)
+
+    def _read(self, line: int, record: model.Record) -> None:
         self.end = max(self.end, record.t)
         match record:
             case model.Watch():
@@ -220,6 +227,8 @@ class TimelineReader:
         if kind == "Node":
             self._watch_node(line, record.t, str(meta.get("name", "")), obj)
         elif kind == "VirtualMachineInstance" and meta.get("name"):
+            for uid in status.get("activePods") or {}:
+                self.vmi_of_pod.setdefault(str(uid), where)
             phase = str(status.get("phase") or "")
             if phase in {"Running", "Succeeded", "Failed"} and self.once(
                 "phase", str(meta.get("uid")), phase

@@ -146,7 +146,9 @@ def full_view(
     records = records or directory.records_path.name
     view = make_view(directory.provenance, load_findings(directory.path), claims, records=records)
     observed = observe(directory)
-    numbers = measure(observed, records)
+    numbers = tuple(
+        replace(item, subject=clean(item.subject), note=clean(item.note)) for item in measure(observed, records)
+    )
     dead, note = deaths(directory, observed)
     if not directory.provenance.scenario.get("title"):
         view = replace(view, title=clean(observed.run.scenario.title))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from harness.records.rundir import RunDirectory
@@ -14,6 +15,7 @@ from harness.report.machine import render_csv, render_json
 from harness.report.markdown import render_markdown
 from harness.report.picture import MAX_GUESTS, draw_timeline
 from harness.report.reading import Observed
+from harness.report.text import clean
 from harness.report.timeline import Timeline
 from harness.report.view import RunView, full_view
 from harness.resources import claims_file
@@ -63,8 +65,13 @@ def report_on(
 
 
 def render_page(view: RunView, observed: Observed, *, home: str = "") -> str:
-    """Return the HTML page, with the picture."""
-    return render_html(view, timeline_svg=draw_timeline(_with_bounds(observed)), home=home)
+    """Return the HTML page, with the picture; without one, and the reason, where the records can't be drawn."""
+    try:
+        svg = draw_timeline(_with_bounds(observed))
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        problem = f"the picture can't be drawn: {clean(str(error), most=200)}"
+        return render_html(replace(view, problems=(*view.problems, problem)), timeline_svg="", home=home)
+    return render_html(view, timeline_svg=svg, home=home)
 
 
 def _with_bounds(observed: Observed) -> Timeline:

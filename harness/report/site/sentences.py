@@ -61,8 +61,10 @@ def _spans(text: str, quote: str) -> list[tuple[int, int]]:
 
 
 def _code(lines: list[str], line: int) -> str:
-    """Return the indented block that begins on a line (from 1)."""
+    """Return the indented block that begins on a line (from 1), after a blank one; '' where none does."""
     block: list[str] = []
+    if line > 1 and lines[line - 2].strip():
+        return ""
     for text in lines[line - 1 :]:
         if text.strip() and not text.startswith("    "):
             break
