@@ -127,13 +127,21 @@ async def test_ksm_merges_what_is_the_same_and_lets_go_of_it(
 
 
 async def settled(linux: LinuxMachine) -> dict[str, int]:
-    """Counters after two more full scans; a page must be seen unchanged twice before it is merged."""
+    """Counters once nothing more is merged: unchanged for a second, after 20 full scans.
+
+    A page is merged when it was seen unchanged twice, but smart_scan passes by what failed before, up to 8 scans long.
+    """
     end = time.monotonic() + 30
-    goal = linux.host_samples()["ksm"]["full_scans"] + 3
-    while (now := linux.host_samples()["ksm"])["full_scans"] < goal:
-        assert time.monotonic() < end, now
+    since, last = time.monotonic(), dict(linux.host_samples()["ksm"])
+    goal = last["full_scans"] + 20
+    while last["full_scans"] < goal or time.monotonic() - since < 1:
+        assert time.monotonic() < end, last
         await asyncio.sleep(0.1)
-    return dict(now)
+        now = dict(linux.host_samples()["ksm"])
+        if now["pages_sharing"] != last["pages_sharing"]:
+            since = time.monotonic()
+        last = now
+    return last
 
 
 @pytest.mark.usefixtures("as_before")
@@ -143,7 +151,7 @@ async def test_a_node_with_swap_swaps_where_one_without_would_kill(
     async with open_machine(image, undo, tmp_path) as linux:
         nobody_else()
         await linux.apply_host(HostSettings(swap=SwapSettings(size=Bytes(256 * MIB), folder=tmp_path)))
-        node = await linux.create_node("worker", Bytes(256 * MIB))
+        node = await linux.create_node("worker", Bytes(208 * MIB))  # 166 of it after hello
         assert 255 * MIB <= node.swap <= 256 * MIB
         shape = GuestShape(name="a", memory=Bytes(256 * MIB), graphics=False)
         pod, guest = await start(node, shape, share=128 * MIB)
@@ -151,13 +159,15 @@ async def test_a_node_with_swap_swaps_where_one_without_would_kill(
         await said(guest, rb"@ ok id=1 held=157286400")
         seen = pod.memory()
         assert seen.swap is not None
-        assert seen.swap >= 30 * MIB
-        assert node.memory().usage <= 256 * MIB
+        assert seen.swap >= 60 * MIB
+        assert node.memory().usage <= 208 * MIB
         assert linux.host_samples()["swap"]["out"] > 0
-        assert guest.process_memory()["swapPss"] >= 30 * MIB
-        await guest.console.write(b"2 touch pages=2000\n3 stat\n")
+        assert guest.process_memory()["swapPss"] >= 60 * MIB
+        await guest.console.write(b"2 touch pages=2000\n")
+        await said(guest, rb"@ ok id=2 ")
+        await guest.console.write(b"3 stat\n")
         stat = await said(guest, rb"@ stat id=3 .* p99=(\d+) max=(\d+) ")
-        assert int(stat[2]) > 50_000  # ns: a page came back from the disk
+        assert int(stat[2]) > 50_000  # ns: a page came back from the disk; in memory it takes 3 µs at most
         assert node.memory().oom_kill == 0
         assert not guest.died.is_set()
     assert swap_files(tmp_path) == []

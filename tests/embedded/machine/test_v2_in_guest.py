@@ -9,15 +9,17 @@ import os
 import re
 import secrets
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from harness.embedded.machine.base import ContainerShape, GuestImage, GuestShape, PodShape
+from harness.embedded.machine.base import ContainerShape, DiskShape, GuestImage, GuestShape, PodShape
 from harness.embedded.machine.linux.machine import LinuxMachine
 from harness.run.undo import UndoFile
 from harness.units import MIB, Bytes
 from workloads.image import cpio
+from workloads.image.modules import collect
 
 ROOT = Path(__file__).parents[3]
 PYTHON = Path("/usr/bin/python3.11")
@@ -29,8 +31,8 @@ LEFT_OUT = re.compile(
 pytestmark = [pytest.mark.guest, pytest.mark.soak, pytest.mark.timeout(300)]
 
 
-def python_entries() -> list[cpio.Entry]:
-    """Debian's Python, its libraries, our package and the QMP client, as an initramfs."""
+def python_entries(modules: Mapping[str, bytes]) -> list[cpio.Entry]:
+    """Debian's Python, its libraries, our package, the QMP client and kernel modules, as an initramfs."""
     trace = {**os.environ, "LD_TRACE_LOADED_OBJECTS": "1"}
     text = subprocess.run([PYTHON], env=trace, capture_output=True, text=True, check=True).stdout
     binaries = [Path(word) for word in text.split() if word.startswith("/")]
@@ -60,6 +62,8 @@ def python_entries() -> list[cpio.Entry]:
             for name, path in files.items()
             if not LEFT_OUT.search(name)
         ),
+        cpio.file("modules.list", "".join(f"/modules/{name}.ko\n" for name in modules).encode()),
+        *(cpio.file(f"modules/{name}.ko", data) for name, data in modules.items()),
     ]
 
 
@@ -69,12 +73,26 @@ def python(image: GuestImage, tmp_path: Path) -> GuestImage:
     if not PYTHON.exists():
         pytest.skip(f"{PYTHON} is not there to be put into a guest")
     initramfs = tmp_path / "python.cpio"
-    initramfs.write_bytes(cpio.archive(python_entries()))
+    tree = image.kernel.parents[1] / "lib/modules" / image.release
+    modules = collect(tree, ("virtio_pci", "virtio_blk"))
+    if modules.missing:
+        pytest.skip(f"no modules {modules.missing} of the guest kernel")
+    initramfs.write_bytes(cpio.archive(python_entries(modules.files)))
     return GuestImage(kernel=image.kernel, initramfs=initramfs, release=image.release)
 
 
+@pytest.fixture
+def swap_disk(tmp_path: Path) -> DiskShape:
+    """A disk that is a swap area."""
+    path = tmp_path / "kubevirt-density-swap.raw"
+    with path.open("wb") as file:
+        file.truncate(128 * MIB)
+    subprocess.run(["/usr/sbin/mkswap", path], check=True, stdout=subprocess.DEVNULL)
+    return DiskShape(path=path, size=Bytes(128 * MIB))
+
+
 async def test_our_v2_code_holds_against_a_kernel_with_nothing_but_v2(
-    python: GuestImage, undo: UndoFile, tmp_path: Path
+    python: GuestImage, swap_disk: DiskShape, undo: UndoFile, tmp_path: Path
 ) -> None:
     seen = b""
     async with LinuxMachine(
@@ -94,6 +112,7 @@ async def test_our_v2_code_holds_against_a_kernel_with_nothing_but_v2(
             name="v2",
             memory=Bytes(768 * MIB),
             graphics=False,
+            disk=swap_disk,
             kernel_args="cgroup_no_v1=all PYTHONHASHSEED=0",
         )
         guest = await pod.start_guest("compute", shape)
@@ -124,6 +143,13 @@ async def test_our_v2_code_holds_against_a_kernel_with_nothing_but_v2(
         "node kill": ["node", ["node", "hog", "compute"]],
         "bystander lives on": True,
         "node counts kills": True,
+        "swap areas": ["/dev/vda"],
+        "without a share ended by": 9,
+        "with a share it lives": True,
+        "swap limits": ["max", "33554432"],
+        "pressure is told": ["events.oom_kill", "pgmajfault", "someTotal", "swap.max"],
+        "swapped out": True,
+        "swap is off": True,
         "undo failed": [],
         "resting ended by": 9,
         "tree is gone": True,

@@ -28,6 +28,14 @@ def mount(kind: str, where: str) -> None:
         raise OSError(ctypes.get_errno(), f"mount {kind}")
 
 
+def load_modules() -> None:
+    for path in Path("/modules.list").read_text(encoding="ascii").split():
+        fd = os.open(path, os.O_RDONLY)
+        if LIBC.syscall(313, fd, b"", 0) != 0:  # finit_module(2)
+            say(f"module {path}: {os.strerror(ctypes.get_errno())}")
+        os.close(fd)
+
+
 def say(line: str) -> None:
     with Path("/dev/ttyS0").open("w", encoding="ascii", errors="replace") as console:
         console.write(line + "\n")
@@ -73,7 +81,7 @@ def wait_for(condition: Callable[[], bool], within: float = 60) -> bool:
 
 async def checks() -> dict[str, object]:
     from harness.embedded.machine.base import ContainerShape, GuestImage, PodShape
-    from harness.embedded.machine.linux import cgroup, kmsg, oom, procfs
+    from harness.embedded.machine.linux import cgroup, kmsg, oom, procfs, swap, syscalls
     from harness.embedded.machine.linux.node import Host, LinuxNode, LinuxPod
     from harness.embedded.machine.linux.oomcounters import Counters
     from harness.run.undo import undo_all
@@ -168,7 +176,48 @@ async def checks() -> dict[str, object]:
     kills = node.memory().oom_kill
     seen["node counts kills"] = kills is not None and kills >= 2
 
-    # 4. everything goes, with the process still in it, and the root is as before
+    # 4. swap: a share of it lets a container live beyond its limit, none does not
+    swap_node = LinuxNode.create(
+        name="swapping",
+        capacity=128 * MIB,  # type: ignore[arg-type]
+        run=run,
+        host=host,
+        swap=96 * MIB,  # type: ignore[arg-type]
+    )
+    syscalls.swapon("/dev/vda", 100)
+    seen["swap areas"] = [area.path for area in swap.areas()]
+    shares = {}
+    for uid, share in (("lives", 32 * MIB), ("dies", 0)):
+        shape = PodShape(
+            uid=uid,
+            name=uid,
+            qos="Burstable",
+            limit=None,
+            containers={"compute": ContainerShape(limit=16 * MIB, oom_score_adj=0, swap=share)},  # type: ignore[arg-type]
+        )
+        made = await swap_node.add_pod(shape)
+        assert made._group is not None
+        shares[uid] = (made, child(made._group.path / "compute", 32 * MIB))
+    seen["without a share ended by"] = ended(shares["dies"][1])
+    lives, held = shares["lives"]
+    seen["with a share it lives"] = wait_for(
+        lambda: int(lives.memory().swap or 0) >= 12 * MIB and os.waitpid(held, os.WNOHANG)[0] == 0
+    )
+    assert lives._group is not None
+    limits = [
+        (lives._group.path / name).read_text().strip()
+        for name in ("memory.swap.max", "compute/memory.swap.max")
+    ]
+    seen["swap limits"] = limits
+    told = lives.pressure()
+    seen["pressure is told"] = sorted(set(told) & {"someTotal", "events.oom_kill", "swap.max", "pgmajfault"})
+    seen["swapped out"] = swap.counters().get("out", 0) > 1000
+    os.kill(held, signal.SIGKILL)
+    ended(held)
+    syscalls.swapoff("/dev/vda")
+    seen["swap is off"] = swap.areas() == ()
+
+    # 5. everything goes, with the process still in it, and the root is as before
     follower.close()
     undone = undo_all(entries, same_boot=True)
     seen["undo failed"] = [item.failed for item in undone if item.failed]
@@ -186,6 +235,7 @@ def main() -> None:
         ("cgroup2", "/sys/fs/cgroup"),
     ):
         mount(kind, where)
+    load_modules()
     try:
         say("V2 " + json.dumps(asyncio.run(checks())))
     except BaseException:  # noqa: BLE001 - init has nobody else to tell
