@@ -9,7 +9,7 @@ import typer
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.embedded.machine.errors import MachineError
 from harness.kube.errors import KubeError
-from harness.records.errors import RecordsError
+from harness.records.errors import RecordsError, WriteFailed
 from harness.report.errors import ReportError
 from harness.run.errors import RunError
 from harness.run.interrupt import Interrupted
@@ -55,8 +55,11 @@ def explain(error: BaseException) -> tuple[int, str]:
 
 def _mend(error: BaseException) -> str:
     seen: BaseException | None = error
+    denied = ""
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno == errno.ENOSPC:
             return ": free some disk space, or choose another place with --runs-dir"
+        if isinstance(seen, WriteFailed):
+            denied = ": choose another place with --runs-dir"
         seen = seen.__cause__
-    return ""
+    return denied

@@ -143,6 +143,9 @@ class Place:
     environment: dict[str, str]
     user: int | None = None
     """Run commands as this user (needs root)."""
+    python: str = sys.executable
+    prefix: list[str] = field(default_factory=list)
+    """What starts each command, such as a shell with mounts of its own."""
     runs_seen: set[str] = field(default_factory=set)
     """Short ids that undo files named: directories of cgroups carry them."""
     _started: list[Running] = field(default_factory=list)
@@ -165,7 +168,7 @@ class Place:
     def start(self, *arguments: str | Path, **environment: str) -> Running:
         """Start `density …`."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.cli", *map(str, arguments)],
+            [*self.prefix, self.python, "-m", "harness.cli", *map(str, arguments)],
             cwd=self.root,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,239 @@
+"""What a machine may lack, tried for real: an exit code, one line with what mends it, nothing left running."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import seen
+from tests.e2e.driver import ROAD, ROOT, Done, Place, place
+from workloads.image import cache
+
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(400)]
+
+SCENARIO = ROAD / "container-oom-at-limit.yaml"
+NOBODY = 65534
+with_guests = pytest.mark.usefixtures("guests")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the user or mount")
+
+
+def only(here: Place, *programs: str) -> str:
+    """Return a PATH on which there is nothing but these programs."""
+    folder = here.root / "bin"
+    folder.mkdir()
+    for program in programs:
+        found = shutil.which(program)
+        if found is None:
+            pytest.skip(f"no {program} here")
+        (folder / program).symlink_to(found)
+    return str(folder)
+
+
+def broken(here: Place, done: Done, *said: str) -> None:
+    """It ended with 3 and one line that says this, and nothing is left."""
+    assert done.code == 3, done
+    assert done.err.startswith("density: "), done
+    assert done.err.count("\n") == 1, done
+    for word in said:
+        assert word in done.err, done
+    assert here.left() == []
+
+
+def test_without_qemu_the_command_that_installs_it_is_named(here: Place) -> None:
+    path = only(here, "cc")
+    broken(here, here.density("run", SCENARIO, PATH=path), "apt-get install", "qemu-system-x86")
+    assert here.run_directories() == []
+
+
+@with_guests
+def test_without_a_compiler_the_command_that_installs_it_is_named(here: Place) -> None:
+    path = only(here, "qemu-system-x86_64")
+    done = here.density("run", SCENARIO, PATH=path, XDG_CACHE_HOME=str(here.root / "cache"))
+    broken(here, done, "no C compiler", "apt-get install gcc")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"), [("nowhere", b"", "nowhere"), ("junk", b"junk" * 9999, "bzImage")]
+)
+@with_guests
+def test_what_is_no_kernel_is_refused_before_anything_starts(
+    here: Place, name: str, content: bytes, says: str
+) -> None:
+    if content:
+        (here.root / name).write_bytes(content)
+    broken(here, here.density("run", SCENARIO, "--guest-kernel", here.root / name), says, "--guest-kernel")
+    assert here.run_directories() == []
+
+
+@pytest.mark.soak
+def test_a_kernel_that_does_not_boot_costs_a_deadline_not_for_ever(here: Place, guests: Path) -> None:
+    kernel = bytearray(guests.read_bytes())
+    kernel[0x4000:-0x1000] = bytes(len(kernel) - 0x5000)  # its head is a kernel's, what it unpacks is not
+    (here.root / "vmlinuz").write_bytes(kernel)
+    done = here.density("run", SCENARIO, "--guest-kernel", here.root / "vmlinuz", within=180)
+    assert done.code == 3, done
+    assert "guests said no hello within" in done.out + done.err
+    assert here.left() == []
+    (run,) = here.run_directories()
+    assert seen.provenance(run)["outcome"] == "failed"
+    assert (run / "findings.json").is_file()
+
+
+@with_guests
+def test_a_node_larger_than_the_machine_can_not_be_observed(here: Place) -> None:
+    done = here.density("run", SCENARIO, "--set", "nodes.target.memory=1Ti")
+    assert done.code == 1, done
+    assert "not-observable: nodes of 1048576 MiB do not fit this machine" in done.out
+    (run,) = here.run_directories()
+    assert seen.provenance(run)["outcome"] == "not-observable"
+    assert set(seen.findings(run).values()) == {"not-observable"}
+    assert here.left() == []
+
+
+@with_guests
+def test_a_place_that_can_not_be_written_is_named(here: Place) -> None:
+    broken(here, here.density("run", SCENARIO, "--runs-dir", "/proc/runs"), "/proc/runs", "--runs-dir")
+    broken(here, here.density("run", SCENARIO, XDG_STATE_HOME="/proc/state"), "/proc/state", "XDG_STATE_HOME")
+    broken(here, here.density("run", SCENARIO, XDG_CACHE_HOME="/proc/cache"), "/proc/cache", "XDG_CACHE_HOME")
+
+
+# -- full disks ------------------------------------------------------------------------------------------------------
+
+
+def small_disk(where: Path, size: str, *, keep: Path, taken: int = 0) -> list[str]:
+    """Return the words before a command that give it a disk of that size at `where`; what is on it is copied to `keep`.
+
+    `taken`: bytes of it that are in use already.
+    """
+    where.mkdir(exist_ok=True)
+    script = (
+        'size=$1 where=$2 keep=$3 taken=$4; shift 4; mount -t tmpfs -o size="$size" tmpfs "$where" || exit 99; '
+        'head -c "$taken" /dev/zero > "$where/taken" || exit 99; '
+        '"$@"; code=$?; cp -r "$where" "$keep"; exit $code'
+    )
+    return [
+        *("unshare", "--mount", "--propagation", "private"),
+        *("sh", "-c", script, "sh", size, str(where), str(keep), str(taken)),
+    ]
+
+
+@needs_root
+@pytest.mark.parametrize("size", ["8k", pytest.param("160k", marks=pytest.mark.soak)])
+@with_guests
+def test_a_full_disk_under_the_runs_ends_the_run(here: Place, size: str) -> None:
+    here.prefix = small_disk(here.runs, size, keep=here.root / "kept")
+    done = here.density("run", SCENARIO, within=120)
+    assert done.code == 3, done
+    assert "No space left on device" in done.out + done.err, done
+    assert "free some disk space, or choose another place with --runs-dir" in done.out + done.err, done
+    assert "Traceback" not in done.err
+    assert here.left() == []
+
+
+@needs_root
+@with_guests
+def test_a_full_disk_under_the_undo_file_starts_nothing(here: Place) -> None:
+    here.prefix = small_disk(here.root / "state", "4k", keep=here.root / "kept", taken=4096)
+    broken(here, here.density("run", SCENARIO), "undo file", "free some disk space")
+    assert here.run_directories() == []
+
+
+@needs_root
+@with_guests
+def test_a_full_disk_under_the_cache_starts_nothing(here: Place) -> None:
+    here.prefix = small_disk(here.root / "cache", "64k", keep=here.root / "kept")
+    done = here.density("run", SCENARIO, XDG_CACHE_HOME=str(here.root / "cache"), within=300)
+    broken(here, done, "space")
+    assert here.run_directories() == []
+
+
+# -- an unprivileged user --------------------------------------------------------------------------------------------
+
+
+def can_run(made: Place) -> bool:
+    """Whether the place's user can run its Python on our code."""
+    same = f"import sys; assert sys.version_info[:2] == {sys.version_info[:2]}; import harness.cli.main, aiohttp, ssl"
+    try:
+        subprocess.run(
+            [made.python, "-c", same],
+            cwd=made.root,
+            env=made.environment,
+            user=made.user,
+            group=made.user,
+            extra_groups=[],
+            capture_output=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+@pytest.fixture
+def nobody(guests: Path) -> Iterator[Place]:  # noqa: ARG001
+    """A place of a user without any rights; skips where such a user can't read the program."""
+    with place(user=NOBODY) as made:
+        # The interpreter of this venv may lie in root's home; the system's will do if it is of the same version.
+        made.environment["PYTHONPATH"] += f":{sysconfig.get_path('platlib')}"
+        for made.python in (sys.executable, "/usr/bin/python3"):
+            if can_run(made):
+                break
+        else:
+            pytest.skip(f"user {NOBODY} can't run {sys.executable} or the system's Python on {ROOT}")
+        theirs = made.root / "home" / ".cache" / "kubevirt-density"
+        shutil.copytree(cache.default_directory(), theirs)
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(made.root / "home")], check=True)
+        yield made
+
+
+@needs_root
+def test_a_user_without_cgroups_is_told_what_can_not_be_observed(nobody: Place) -> None:
+    done = nobody.density("run", SCENARIO, "--no-control", within=200)
+    assert done.code == 0, done
+    assert nobody.left() == []
+    (run,) = nobody.run_directories()
+    assert seen.provenance(run)["qualifiers"]["cgroup"] == "pss"
+    found = seen.findings(run)
+    assert found["PRESS-1"] == "not-observable"
+    assert found["requires/0"] == "not-observable"
+    assert "cgroup-write" in done.out
+
+
+@needs_root
+@pytest.mark.soak
+@pytest.mark.parametrize("scenario", ["hard-eviction", "soft-eviction", "qos-matrix"])
+def test_a_user_without_cgroups_still_sees_evictions(nobody: Place, scenario: str) -> None:
+    done = nobody.density("run", ROAD / f"{scenario}.yaml", "--no-control", within=300)
+    assert done.code == 0, done
+    assert nobody.left() == []
+    (run,) = nobody.run_directories()
+    assert seen.provenance(run)["qualifiers"]["cgroup"] == "pss"
+    victims = {
+        "hard-eviction": {"small-request"},
+        "soft-eviction": {"listening", "deaf"},
+        "qos-matrix": set[str](),
+    }
+    assert seen.evicted(run) == victims[scenario]
+    modes = {
+        record["data"].get("mode")
+        for record in seen.records(run)
+        if record["stream"] == "sample" and record["source"] == "cgroup"
+    }
+    assert modes == {"pss"}
+
+
+@needs_root
+@pytest.mark.soak
+def test_a_user_without_cgroups_sees_no_race(nobody: Place) -> None:
+    done = nobody.density("run", ROAD / "oom-race.yaml", within=200)
+    assert done.code == 0, done
+    assert nobody.left() == []
+    (run,) = nobody.run_directories()
+    assert set(seen.findings(run).values()) == {"not-observable"}
