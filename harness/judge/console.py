@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 Word = Literal[
-    "hello", "stat", "held", "ok", "err", "power", "bye", "power-down", "panic", "oom", "memtotal", "other"
+    "hello",
+    "stat",
+    "held",
+    "ok",
+    "err",
+    "rec",
+    "power",
+    "bye",
+    "power-down",
+    "panic",
+    "oom",
+    "memtotal",
+    "other",
 ]
 
 _KERNEL = re.compile(r"^\s*(?:<\d+>)?\[\s*(\d+\.\d+)\]\s?(.*)$")
@@ -23,10 +35,13 @@ _PROTO_WORDS: dict[str, Word] = {
     "held": "held",
     "ok": "ok",
     "err": "err",
+    "rec": "rec",
     "power": "power",
     "bye": "bye",
 }
 _MEMTOTAL = re.compile(r"^\s*MemTotal:\s+(\d+)\s*kB")
+_OLDER_HELD = re.compile(r"^\s*(?:ALIVE \d+(?:\.\d+)?|OK) held=(\d+)\b")
+"""Agents of the recordings: MiB."""
 _ACPI = re.compile(r"^\s*ACPI-POWER(?:\s+(\d+(?:\.\d+)?))?")
 
 
@@ -41,6 +56,12 @@ class Line:
     """Bytes."""
     reason: str = ""
     nonce: str = ""
+    held: int | None = None
+    """Bytes the guest says it holds."""
+    latency: tuple[int, int, int] | None = None
+    """p50, p99 and maximum touch latency of the last second, in nanoseconds."""
+    record: tuple[int, int, int] | None = None
+    """Run, last number written, last number fsynced, of the records on its disk."""
 
 
 def _integer(text: str | None) -> int | None:
@@ -57,7 +78,15 @@ def _proto(rest: str) -> Line:
         memtotal=_integer(fields.get("memtotal")),
         reason=fields.get("reason", ""),
         nonce=fields.get("nonce", ""),
+        held=_integer(fields.get("bytes" if word == "held" else "held")),
+        latency=_three(fields, "p50", "p99", "max"),
+        record=_three(fields, "run", "n", "synced"),
     )
+
+
+def _three(fields: dict[str, str], *names: str) -> tuple[int, int, int] | None:
+    found = [value for name in names if (value := _integer(fields.get(name))) is not None]
+    return (found[0], found[1], found[2]) if len(found) == len(names) == 3 else None
 
 
 def _kernel(text: str, uptime: float | None) -> Line | None:
@@ -86,4 +115,6 @@ def parse(text: str) -> Line:
         return Line("bye", reason="power")
     if match := _MEMTOTAL.match(text):
         return Line("memtotal", memtotal=int(match[1]) * 1024)
+    if match := _OLDER_HELD.match(text):
+        return Line("other", held=int(match[1]) << 20)
     return Line("other")

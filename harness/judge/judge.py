@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from harness.judge.findings import verdict
+from harness.judge.measures import handed_over
 from harness.judge.model import Finding, Findings
 from harness.judge.seen import Run
 from harness.judge.timeline import Timeline
@@ -36,7 +37,7 @@ def judge(
     `control`: the findings of the run's control, if it has one; if they don't all hold, nothing is decided here.
     """
     timeline = timeline_of(provenance, scenario).extend(records)
-    run = Run(timeline=timeline, provenance=provenance, scenario=scenario)
+    run = Run(timeline=timeline, provenance=provenance, scenario=scenario, control=control)
     findings: list[Finding] = []
     because = control_failures(control)
     for check in scenario.checks:
@@ -56,6 +57,7 @@ def judge(
         valid=not because,
         invalid_because=because,
         findings=findings,
+        measures=handed_over(run) if provenance.control_of else msgspec.UNSET,
     )
 
 

@@ -46,6 +46,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """False when the control failed or the run's own health spoilt it; then decided findings became undecided."""
     invalid_because: list[str] = []
     findings: list[Finding] = []
+    measures: dict[str, list[float]] | msgspec.UnsetType = msgspec.UNSET
+    """Of a control run only: `<measure>/<fleet>` → its interval, for the main run to compare with."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -26,6 +26,8 @@ class MemorySample(Mark):
     available: int | None = None
     """Only where the source says so itself (stats/summary)."""
     source: str = "cgroup"
+    swap: int | None = None
+    swap_limit: int | None = None
 
 
 def count(value: object) -> int | None:
@@ -50,6 +52,8 @@ def cgroup_sample(number: int, record: Sample) -> MemorySample | None:
         usage=usage,
         working_set=max(0, usage - inactive) if working is None else working,
         rss=count(data.get("rss")),
+        swap=count(data.get("swap")),
+        swap_limit=count(data.get("swapLimit")),
     )
 
 

@@ -11,6 +11,7 @@ from harness.judge.endings import Ending, attributed_kills, endings
 from harness.judge.evictions import Eviction, evictions
 from harness.judge.interval import Interval, Truth, every, hull
 from harness.judge.kmsg import OomKill
+from harness.judge.model import Findings
 from harness.judge.timeline import Timeline
 from harness.records.model import Provenance
 from harness.spec.model import Scenario
@@ -86,6 +87,8 @@ class Run:
     timeline: Timeline
     provenance: Provenance
     scenario: Scenario
+    control: Findings | None = None
+    """What this run's control found."""
 
     @cached_property
     def cast(self) -> Cast:

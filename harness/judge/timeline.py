@@ -17,11 +17,16 @@ from harness.judge.interval import Interval
 from harness.judge.kmsg import OomReader
 from harness.judge.samples import MemorySample, cgroup_sample, limit, stats_sample, subject_pod
 from harness.judge.tracks import (
+    Answer,
+    ConditionMark,
     Disruption,
     Happening,
     Mark,
+    NodeSize,
+    NodeTrack,
     PhaseMark,
     PodTrack,
+    Row,
     Termination,
     Track,
     VmiTrack,
@@ -74,6 +79,14 @@ class Timeline:
         self.last_t = 0.0
         self.pods: dict[str, PodTrack] = {}
         self.vmis: dict[str, VmiTrack] = {}
+        self.vms: dict[str, Track] = {}
+        """`<namespace>/<name>` → VirtualMachine."""
+        self.nodes: dict[str, NodeTrack] = {}
+        self.answers: list[Answer] = []
+        self.process_rows: dict[str, list[Row]] = {}
+        """VMI key → its QEMU's rows."""
+        self.host_rows: dict[str, list[Row]] = {}
+        """Source (`ksm`, `swap`, `meminfo`) → rows of the whole machine."""
         self.events: list[Happening] = []
         self._event_uids: dict[str, tuple[int, str]] = {}
         self.node_memory: dict[str, list[tuple[float, int]]] = {}
@@ -122,6 +135,8 @@ class Timeline:
             self.console.setdefault(record.vmi, []).append(said)
         elif isinstance(record, Action):
             self.actions.append((number, record))
+            if record.what == "answer":
+                self._answer(number, record)
             if record.what == "window-end":
                 self.window_end = record.t
         elif isinstance(record, Kernel):
@@ -186,10 +201,74 @@ class Timeline:
             self._vmi(mark, obj, deleted=record.type == "DELETED")
         elif kind == "Event" and record.type != "DELETED":
             self._event(mark, obj)
+        elif kind == "VirtualMachine":
+            self._vm(mark, obj, deleted=record.type == "DELETED")
         elif kind == "Node":
-            memory = served.maybe_quantity(served.dig(obj, "status", "capacity", "memory"))
-            if memory is not None:
-                self.node_memory.setdefault(served.name(obj), []).append((record.t, memory))
+            self._node(mark, obj)
+
+    def _answer(self, number: int, record: Action) -> None:
+        code, warnings = record.args.get("code"), record.args.get("warnings")
+        self.answers.append(
+            Answer(
+                t=record.t,
+                line=number,
+                request=str(record.args.get("request") or ""),
+                target=record.target,
+                code=code if isinstance(code, int) else 0,
+                message=str(record.args.get("message") or ""),
+                warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
+            )
+        )
+
+    def _node(self, mark: Mark, obj: Mapping[str, Any]) -> None:
+        name = served.name(obj)
+        node = self.nodes.get(name)
+        if node is None:
+            node = NodeTrack(uid=served.uid(obj), key=name, first=mark, last=mark, object=obj)
+            self.nodes[name] = node
+        node.object, node.last = obj, mark
+        self._conditions(node, mark, obj)
+        size = NodeSize(
+            t=mark.t,
+            line=mark.line,
+            capacity=served.maybe_quantity(served.dig(obj, "status", "capacity", "memory")),
+            allocatable=served.maybe_quantity(served.dig(obj, "status", "allocatable", "memory")),
+        )
+        node.sizes.append(size)
+        if size.capacity is not None:
+            self.node_memory.setdefault(name, []).append((mark.t, size.capacity))
+        found = served.dig(obj, "metadata", "annotations")
+        mine = {str(k): str(v) for k, v in found.items()} if isinstance(found, Mapping) else {}
+        if not node.annotations or node.annotations[-1][1] != mine:
+            node.annotations.append((mark, mine))
+
+    def _vm(self, mark: Mark, obj: Mapping[str, Any], *, deleted: bool) -> None:
+        key = served.key(obj)
+        vm = self.vms.get(key)
+        if vm is None:
+            vm = self.vms[key] = Track(uid=served.uid(obj), key=key, first=mark, last=mark, object=obj)
+        vm.object, vm.last = obj, mark
+        self._conditions(vm, mark, obj)
+        if deleted and vm.deleted is None:
+            vm.deleted = mark
+
+    def _conditions(self, track: Track, mark: Mark, obj: Mapping[str, Any]) -> None:
+        """Note each condition that became another."""
+        present = set()
+        for found in served.mappings(obj, "status", "conditions"):
+            kind = str(found.get("type") or "")
+            present.add(kind)
+            status, reason = str(found.get("status") or ""), str(found.get("reason") or "")
+            known = track.conditions.setdefault(kind, [])
+            if known and (known[-1].status, known[-1].reason) == (status, reason):
+                continue
+            own = self.own(served.maybe_instant(found.get("lastTransitionTime")), mark.t)
+            when = own or Interval(-math.inf, mark.t)
+            known.append(ConditionMark(t=mark.t, line=mark.line, status=status, reason=reason, when=when))
+        for kind, known in track.conditions.items():
+            if kind not in present and known[-1].status != "absent":
+                when = Interval(known[-1].t, mark.t)
+                known.append(ConditionMark(t=mark.t, line=mark.line, status="absent", reason="", when=when))
 
     def _phase(self, track: Track, mark: Mark, obj: Mapping[str, Any]) -> None:
         phase = str(served.dig(obj, "status", "phase") or "")
@@ -197,6 +276,7 @@ class Timeline:
             track.phases.append(PhaseMark(t=mark.t, line=mark.line, phase=phase))
         track.object = obj
         track.last = mark
+        self._conditions(track, mark, obj)
 
     def _pod(self, mark: Mark, obj: Mapping[str, Any], *, deleted: bool) -> None:
         uid = served.uid(obj) or served.key(obj)
@@ -319,6 +399,11 @@ class Timeline:
             pid = data.get("pid")
             item = (record.t, number, pid if isinstance(pid, int) else None)
             self.processes.setdefault(record.subject, []).append(item)
+            row = Row(t=record.t, line=number, node=record.node, data=data)
+            self.process_rows.setdefault(record.subject, []).append(row)
+        elif record.source in {"ksm", "swap", "meminfo"}:
+            row = Row(t=record.t, line=number, node=record.node, data=data)
+            self.host_rows.setdefault(record.source, []).append(row)
         elif record.source == "cgroup":
             self._cgroup(number, record)
 

@@ -47,6 +47,44 @@ class Disruption(Mark):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionMark(Mark):
+    """A condition of an object as it became. `when` is its own transition time, cut by its arrival."""
+
+    status: str
+    """`True`, `False`, `Unknown`; `absent` where it was taken away."""
+    reason: str
+    when: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Mark):
+    """What the API answered to a request of ours: HTTP status, the Status' message, warnings."""
+
+    request: str
+    """`create`, `vnc`, `configure-kubevirt`."""
+    target: str
+    code: int
+    message: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row(Mark):
+    """A sample kept as it was recorded."""
+
+    node: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSize(Mark):
+    """Memory of a node as its status says, in bytes."""
+
+    capacity: int | None
+    allocatable: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Happening(Mark):
     """A Kubernetes Event, first seen. `when` by its own time, cut by its arrival."""
 
@@ -74,6 +112,7 @@ class Track:
     phases: list[PhaseMark] = field(default_factory=list)
     deleted: Mark | None = None
     last: Mark
+    conditions: dict[str, list[ConditionMark]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -120,6 +159,15 @@ class PodTrack(Track):
         if "compute" in self.terminations or not self.terminations:
             return self.terminations.get("compute")
         return None if self.vmi_uid or self.vmi_name else next(iter(self.terminations.values()))
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeTrack(Track):
+    """One node."""
+
+    sizes: list[NodeSize] = field(default_factory=list)
+    annotations: list[tuple[Mark, Mapping[str, str]]] = field(default_factory=list)
+    """Its annotations, each time they were seen to differ."""
 
 
 @dataclass(slots=True, kw_only=True)

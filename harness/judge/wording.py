@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.judge.checks.bounded import MIB
 from harness.spec.expectations import (
+    Admission,
+    Allocatable,
+    Condition,
+    Configz,
     Evicted,
-    Expectation,
     Grace,
     GuestMemory,
+    HoldsBytes,
+    Integrity,
+    Ksm,
     Oom,
+    OomScoreAdj,
     PerColumn,
     Phase,
     Qos,
+    Ratio,
     Request,
     Shutdown,
+    Stall,
+    Successor,
     Survives,
+    Swap,
+    Vnc,
 )
+from harness.spec.measures import BYTES, SECONDS
 
 
-def describe(expectation: Expectation) -> str:
+def describe(expectation: object) -> str:
     """Return one line of the literals: `grace of victim, at most 0 s`."""
     match expectation:
         case Request():
@@ -56,6 +70,124 @@ def describe(expectation: Expectation) -> str:
             parts = [f"VMI {' or '.join(expectation.vmi)}"] if expectation.vmi else []
             parts += [f"pod {' or '.join(expectation.pod)}"] if expectation.pod else []
             return f"phase of {expectation.of}: {', '.join(parts)}"
+        case Admission():
+            said = [f"HTTP {expectation.code}"] if expectation.code is not None else []
+            said += [f"saying {text!r}" for text in (expectation.message,) if text is not None]
+            said += [f"warning of {text!r}" for text in (expectation.warning,) if text is not None]
+            said += _span("warnings", expectation.min_warnings, expectation.max_warnings)
+            return ", ".join(
+                [f"admission of {expectation.of}: {'allowed' if expectation.allowed else 'refused'}", *said]
+            )
+        case OomScoreAdj():
+            return f"oom-score-adj of {expectation.of}: {expectation.min} … {expectation.max}"
+        case Allocatable():
+            parts = [
+                f"{what} {value} bytes"
+                for what, value in (("memory", expectation.memory), ("capacity", expectation.capacity))
+                if value is not None
+            ]
+            give = f", give or take {expectation.tolerance} bytes" if expectation.tolerance else ""
+            return f"allocatable of {expectation.of}: {', '.join(parts)}{give}"
+        case Configz():
+            parts = [f"{'.'.join(path)} {value or 'none'}" for path, value in expectation.values.items()]
+            parts += [f"knows {field}" for field in expectation.knows]
+            return f"configz of {expectation.of}: {', '.join(parts)}"
+        case Vnc():
+            said = [f"saying {text!r}" for text in (expectation.message,) if text is not None]
+            return ", ".join([f"vnc of {expectation.of}: HTTP {expectation.status}", *said])
+        case Condition():
+            why = f" ({expectation.reason})" if expectation.reason else ""
+            when = "at some time" if expectation.ever else "at the end"
+            return (
+                f"condition of {expectation.of}: {expectation.object} {expectation.type} "
+                f"{expectation.status}{why} {when}"
+            )
+        case Successor():
+            count = _count(expectation.min_count, expectation.max_count)
+            where = {"any": "", "same": " on the same node", "other": " on another node"}[expectation.node]
+            times = _span("", expectation.after, expectation.within, "s")
+            usage = expectation.max_usage
+            more = [f"{expectation.until} {times[0].strip()} after the end"] if times else []
+            more += [f"using at most {usage:.0%} of what it did"] if usage is not None else []
+            return ", ".join([f"successor of {expectation.of}: {count}{where}", *more])
+        case Ratio():
+            scale, unit = _unit(expectation.measure) if expectation.how == "saving" else (1.0, "")
+            how = "less than" if expectation.how == "saving" else "divided by"
+            return ", ".join(
+                [
+                    f"ratio: {expectation.measure} of {expectation.of} {how} that of {expectation.to}",
+                    *_span("", _scaled(expectation.min, scale), _scaled(expectation.max, scale), unit),
+                ]
+            )
+        case Stall():
+            during = f" during {expectation.during}" if expectation.during else ""
+            factors = _span(f"x that of {expectation.to}", expectation.min_factor, expectation.max_factor)
+            return ", ".join(
+                [
+                    f"stall of {expectation.of}: {expectation.quantile} of the worst second{during}",
+                    *_span("", expectation.min, expectation.max, "s"),
+                    *factors,
+                ]
+            )
+        case HoldsBytes():
+            how = "" if expectation.how == "value" else f" {expectation.how} since {expectation.since}"
+            return ", ".join(
+                [
+                    f"holds-bytes of {expectation.of}: {expectation.measure}{how} at {expectation.at}",
+                    *_mebibytes("", expectation.min, expectation.max),
+                    *_shares("of its memory", expectation.min_share, expectation.max_share),
+                ]
+            )
+        case Ksm():
+            parts = [f"run {expectation.run}"] if expectation.run is not None else []
+            parts += _mebibytes("merged", expectation.min, expectation.max)
+            parts += _shares("of what could be", expectation.min_share, expectation.max_share)
+            parts += _span("CPU of ksmd", expectation.min_cpu, expectation.max_cpu)
+            parts += _span("x the control's CPU", expectation.min_cpu_factor, None)
+            parts += [f"knobs set by {expectation.knobs}"] if expectation.knobs else []
+            return f"ksm of {expectation.of}: {', '.join(parts)}"
+        case Swap():
+            parts = _mebibytes("in use at the end", expectation.min, expectation.max)
+            parts += _mebibytes("in use at most", expectation.min_peak, expectation.max_peak)
+            parts += _shares("of it given back", expectation.min_fall, None)
+            if expectation.pressure is not None:
+                parts.append(f"{'with' if expectation.pressure else 'without'} MemoryPressure")
+            parts += _mebibytes("allowed", expectation.min_limit, expectation.max_limit)
+            return f"swap of {expectation.of}: {', '.join(parts)}"
+        case Integrity():
+            parts = _span("fsynced records lost", expectation.min_lost_synced, expectation.max_lost_synced)
+            parts += _span("others lost", expectation.min_lost_unsynced, expectation.max_lost_unsynced)
+            return f"integrity of {expectation.of}: {', '.join(parts)}"
+    return type(expectation).__name__
+
+
+def _unit(measure: str) -> tuple[float, str]:
+    if measure in BYTES:
+        return float(MIB), "MiB"
+    return (1.0, "s") if measure in SECONDS else (1.0, "")
+
+
+def _scaled(value: float | None, by: float) -> float | None:
+    return None if value is None else value / by
+
+
+def _span(what: str, low: float | None, high: float | None, unit: str = "") -> list[str]:
+    """Return `at least 1 s of it` and the like; nothing where nothing is asked."""
+    unit = f" {unit}" if unit else ""
+    tail = f" {what}" if what else ""
+    if low is not None and low == high:
+        return [f"{low:g}{unit}{tail}"]
+    found = [f"at least {low:g}{unit}"] if low is not None else []
+    found += [f"at most {high:g}{unit}"] if high is not None else []
+    return [f"{' and '.join(found)}{tail}"] if found else []
+
+
+def _mebibytes(what: str, low: float | None, high: float | None) -> list[str]:
+    return _span(what, _scaled(low, MIB), _scaled(high, MIB), "MiB")
+
+
+def _shares(what: str, low: float | None, high: float | None) -> list[str]:
+    return _span(what, _scaled(low, 0.01), _scaled(high, 0.01), "%")
 
 
 def _fleets(fleets: tuple[str, ...]) -> str:

@@ -71,6 +71,45 @@ class World:
             {"kind": "Node", "metadata": {"name": name}, "status": {"capacity": {"memory": memory}}}, "ADDED"
         )
 
+    def node_says(
+        self,
+        name: str = "node",
+        *,
+        allocatable: str = "800Mi",
+        pressure: bool = False,
+        annotations: Mapping[str, str] | None = None,
+    ) -> World:
+        """A node with all that is asked of nodes."""
+        status = "True" if pressure else "False"
+        condition = {"type": "MemoryPressure", "status": status, "lastTransitionTime": stamp(self.t)}
+        return self.watch(
+            {
+                "kind": "Node",
+                "metadata": {"name": name, "annotations": dict(annotations or {})},
+                "status": {
+                    "capacity": {"memory": "1Gi"},
+                    "allocatable": {"memory": allocatable},
+                    "conditions": [condition],
+                },
+            }
+        )
+
+    def host(self, source: Any, **data: Any) -> World:
+        """A sample of the whole machine."""
+        return self.put(Sample(**self._common(), source=source, subject="host", data=data))
+
+    def config(self, config: Mapping[str, Any], node: str = "node") -> World:
+        """What a kubelet's /configz served."""
+        return self.put(
+            Sample(**self._common(), source="configz", node=node, data={"kubeletconfig": dict(config)})
+        )
+
+    def answer(self, request: str, target: str, code: int, message: str = "", *warnings: str) -> World:
+        """What the API answered."""
+        return self.action(
+            "answer", target, request=request, code=code, message=message, warnings=list(warnings)
+        )
+
     def vmi(self, name: str, *, node: str = "node", request: str = "64Mi", generation: str = "") -> World:
         """A VMI Running with its pod."""
         mine = uid(f"v{generation}{name}")

@@ -241,7 +241,8 @@ def look_phase(run: Run, wanted: Phase) -> Seen:
             if track is None or not track.phases:
                 return unobservable(f"no {name} with a phase was served", open_=not run.timeline.closed)
             # What a VM or replica set owns may yet be followed by a successor of the same name.
-            owned = track is vmi and bool(served.dig(track.object, "metadata", "ownerReferences"))
+            owner = track if vmi is None else vmi
+            owned = bool(served.dig(owner.object, "metadata", "ownerReferences"))
             over = track.phase in FINAL or track.deleted is not None
             stays = over and (wanted.of == "victim" or not owned)
             truth, why = _phase(
