@@ -61,9 +61,11 @@ def as_before() -> Iterator[None]:
     assert not (Path("/") / PATH).read_bytes()
 
 
-def open_machine(image: GuestImage, undo: UndoFile, scratch: Path) -> LinuxMachine:
+def open_machine(
+    image: GuestImage, undo: UndoFile, scratch: Path, *, huge_pages: bool = True
+) -> LinuxMachine:
     run = f"test-{secrets.token_hex(3)}"
-    return LinuxMachine(image, undo=undo, run_id=run, accel="tcg", scratch=scratch)
+    return LinuxMachine(image, undo=undo, run_id=run, accel="tcg", scratch=scratch, huge_pages=huge_pages)
 
 
 def swap_files(folder: Path) -> list[Path]:
@@ -97,7 +99,8 @@ async def said(guest: LinuxGuest, pattern: bytes, *, within: float = 60) -> re.M
 async def test_ksm_merges_what_is_the_same_and_lets_go_of_it(
     image: GuestImage, undo: UndoFile, tmp_path: Path
 ) -> None:
-    async with open_machine(image, undo, tmp_path) as linux:
+    # zero pages of a huge page that KSM splits become the kernel's zero page (since 6.12): freed, but not counted as shared
+    async with open_machine(image, undo, tmp_path, huge_pages=False) as linux:
         node = await linux.create_node("worker", Bytes(1024 * MIB))
         pod, guest = await start(node, GuestShape(name="a", memory=Bytes(256 * MIB), graphics=False))
         balloon = await guest.balloon()
@@ -118,7 +121,7 @@ async def test_ksm_merges_what_is_the_same_and_lets_go_of_it(
                 assert growth >= 54  # 90 % of 60
         assert linux.host_samples()["ksm"]["ksmdCpu"] > 0
         assert guest.process_memory()["ksmMerging"] >= 54 * MIB
-        used = pod.memory().usage
+        used = pod.memory().usage  # of the 100 MiB it holds, 60 are nearly free
         await guest.console.write(f"9 rewrite bytes={100 * MIB}\n".encode())
         await said(guest, rb"@ ok id=9 ")
         assert pod.memory().usage - used >= 50 * MIB
@@ -127,20 +130,18 @@ async def test_ksm_merges_what_is_the_same_and_lets_go_of_it(
 
 
 async def settled(linux: LinuxMachine) -> dict[str, int]:
-    """Counters once nothing more is merged: unchanged for a second, after 20 full scans.
-
-    A page is merged when it was seen unchanged twice, but smart_scan passes by what failed before, up to 8 scans long.
-    """
-    end = time.monotonic() + 30
+    """Counters once no more is merged: not 20 pages more in two seconds, after 5 full scans (a page is merged at its third)."""
+    end = time.monotonic() + 40
     since, last = time.monotonic(), dict(linux.host_samples()["ksm"])
-    goal = last["full_scans"] + 20
-    while last["full_scans"] < goal or time.monotonic() - since < 1:
+    goal = last["full_scans"] + 5
+    while last["full_scans"] < goal or time.monotonic() - since < 2:
         assert time.monotonic() < end, last
         await asyncio.sleep(0.1)
         now = dict(linux.host_samples()["ksm"])
-        if now["pages_sharing"] != last["pages_sharing"]:
+        if abs(now["pages_sharing"] - last["pages_sharing"]) > 20:
             since = time.monotonic()
-        last = now
+            last = now
+        last["full_scans"] = now["full_scans"]
     return last
 
 
