@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -32,3 +35,33 @@ def test_every_dependency_is_pinned_to_a_version_it_allows() -> None:
         and not ((version := pinned.get(canonicalize_name(one.name))) and one.specifier.contains(version))
     ]
     assert wrong == []
+
+
+def imported(*packages: str) -> set[str]:
+    """Third-party distributions that the code of packages imports, wherever in a file."""
+    modules: set[str] = set()
+    for path in (path for package in packages for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import():
+                    modules |= {alias.name.partition(".")[0] for alias in node.names}
+                case ast.ImportFrom(level=0, module=str(name)):
+                    modules.add(name.partition(".")[0])
+    known = packages_distributions()
+    ours = {"harness", "workloads", "tests", "benchmarks", *sys.stdlib_module_names}
+    return {canonicalize_name(known[name][0]) if name in known else name for name in modules - ours}
+
+
+def test_everything_imported_is_asked_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    e2e = {"pytest-kind", "pykube-ng"}  # an extra; imported only where it is there
+    optional = {canonicalize_name(one.name) for one in asked()}
+    brought = {
+        "markupsafe",
+        "jsonpointer",
+        "packaging",
+    }  # by jinja2, jsonpatch, pytest, whose interfaces speak of them
+    plugin = {"pytest"}  # loads the module that imports it
+    assert imported("harness", "workloads") - needed - e2e - brought - plugin == set()
+    assert imported("tests", "benchmarks") - optional - brought == set()
