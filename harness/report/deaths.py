@@ -12,8 +12,8 @@ from harness.report.text import REPLACED, clean
 
 MOST = 24
 """Deaths told on a page."""
-CROWD = 200
-"""Deaths beyond which none is told: `density why RUN VMI` tells of each."""
+CROWD, VMIS = 200, 2000
+"""Deaths, or VMIs in all, beyond which none is told: `density why RUN VMI` tells of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ def deaths(directory: RunDirectory, observed: Observed) -> tuple[tuple[Death, ..
     dead = sum(e.gone is not None and not e.stale for e in run.endings)
     if not dead:
         return (), ""
-    if dead > CROWD:
+    if dead > CROWD or len(run.endings) > VMIS:
         return (), f"{dead} ended; `density why {directory.path.name} VMI` tells of each."
     try:
         report = why(directory.provenance, thinned(directory.records()), run.scenario)

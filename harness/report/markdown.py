@@ -46,12 +46,12 @@ def render_markdown(view: RunView) -> str:
         parts += ["## Notes", "\n".join(notes)]
     parts += [
         "## Provenance",
-        tabulate([(k, escape(v)) for k, v in view.facts], headers=["", ""], tablefmt="github"),
+        tabulate([(escape(k), escape(v)) for k, v in view.facts], headers=["", ""], tablefmt="github"),
     ]
     if view.stated:
         parts += [
             "Stated, not observed:",
-            tabulate([(k, escape(v)) for k, v in view.stated], headers=["", ""], tablefmt="github"),
+            tabulate([(escape(k), escape(v)) for k, v in view.stated], headers=["", ""], tablefmt="github"),
         ]
     return "\n\n".join(parts) + "\n"
 

@@ -26,7 +26,7 @@ from harness.report.touch import nearest_rank
 from harness.units import GIB, MIB
 
 SUBJECTS = 200
-"""Subjects that get rows of their own; the rest is in the totals, and said to be."""
+"""Guests up to which each gets a command of its own that re-derives its percentiles."""
 PROOF = 8
 """Records cited of one number."""
 
@@ -315,7 +315,7 @@ def _each(
 ) -> Iterator[Number]:
     if not rows and not missing:
         return
-    for subject, when, lines in rows[:SUBJECTS]:
+    for subject, when, lines in rows:
         yield Number(
             key=key,
             group="latency",
@@ -353,7 +353,7 @@ def _each(
 def _touch(observed: Observed, records: str) -> Iterator[Number]:
     guests = observed.touch.guests
     until = observed.run.timeline.end
-    for vmi in sorted(guests)[:SUBJECTS]:
+    for vmi in sorted(guests):
         touch = guests[vmi]
         for key, values, percent in (("touch-p50", touch.p50, 50), ("touch-p99", touch.p99, 99)):
             value = nearest_rank(values, percent)
@@ -370,7 +370,9 @@ def _touch(observed: Observed, records: str) -> Iterator[Number]:
                 if percent == 99
                 else "",
                 proof=(touch.first,),
-                derive=percentile_command(vmi, f"p{percent}", percent, until, records),
+                derive=percentile_command(vmi, f"p{percent}", percent, until, records)
+                if len(guests) <= SUBJECTS
+                else "",
             )
     if not guests:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -147,12 +147,13 @@ def full_view(
     view = make_view(directory.provenance, load_findings(directory.path), claims, records=records)
     observed = observe(directory)
     numbers = tuple(
-        replace(item, subject=clean(item.subject), note=clean(item.note)) for item in measure(observed, records)
+        replace(item, subject=clean(item.subject), note=clean(item.note))
+        for item in measure(observed, records)
     )
     dead, note = deaths(directory, observed)
     if not directory.provenance.scenario.get("title"):
         view = replace(view, title=clean(observed.run.scenario.title))
-    wanted = sorted(_lines(view, numbers, dead))
+    wanted = list(dict.fromkeys(_lines(view, numbers, dead)))
     kept = set(wanted[:CITED])
     cited = [digest(line, record) for line, record in directory.records() if line in kept] if kept else []
     return (
@@ -169,10 +170,16 @@ def full_view(
     )
 
 
-def _lines(view: RunView, numbers: tuple[Number, ...], dead: tuple[Death, ...]) -> set[int]:
-    found = {line for row in (*view.claims, *view.requirements) for line in row.proof[:SHOWN]}
-    found |= {line for item in numbers for line in item.proof}
-    return found | {line for death in dead for line in death.proof[:SHOWN]}
+def _lines(view: RunView, numbers: tuple[Number, ...], dead: tuple[Death, ...]) -> Iterator[int]:
+    """Lines to quote, the most telling first: of findings, deaths, numbers of the run, numbers of single VMIs."""
+    for row in (*view.claims, *view.requirements):
+        yield from row.proof[:SHOWN]
+    for death in dead:
+        yield from death.proof[:SHOWN]
+    for whole in (True, False):
+        for item in numbers:
+            if whole is not bool(item.subject):
+                yield from item.proof
 
 
 def make_view(

@@ -1,0 +1,104 @@
+"""Pages on a screen: axe-core finds nothing serious, nothing is wider than the window, nothing is loaded from elsewhere.
+
+Needs chromium and node; axe-core and puppeteer-core come from npm into the cache once. Skipped with the reason where
+they are not to be had. Part of `make soak`, since it starts a browser and may download.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.report.compare.forms import render_html
+from harness.report.compare.table import tabulate_runs
+from harness.report.write import write_reports
+from tests.report import directories as made
+from tests.report.compare.planted import study
+from tests.report.test_hostile import hostile
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("axe-core@4.14.1", "puppeteer-core@24.43.1")
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def tools() -> tuple[str, Path]:
+    """Path of chromium, and a node_modules with what tools/axe.mjs needs."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None or shutil.which("node") is None:
+        pytest.skip("no chromium or no node on this machine")
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kubevirt-density" / "axe"
+    modules = cache / "node_modules"
+    if not (modules / "axe-core").is_dir() or not (modules / "puppeteer-core").is_dir():
+        if shutil.which("npm") is None:
+            pytest.skip("no npm on this machine to fetch axe-core and puppeteer-core")
+        cache.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [
+                "npm",
+                "install",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--prefix",
+                str(cache),
+                *PACKAGES,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode:
+            pytest.skip(f"npm can't install axe-core and puppeteer-core: {done.stderr.strip()[-200:]}")
+    return chromium, modules
+
+
+def seen(tools: tuple[str, Path], *pages: Path) -> list[dict[str, object]]:
+    chromium, modules = tools
+    done = subprocess.run(
+        ["node", str(ROOT / "tools" / "axe.mjs"), str(modules), chromium, *map(str, pages)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, object]] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == 4 * len(pages)
+    return found
+
+
+def test_pages_are_accessible_fit_and_load_nothing(tools: tuple[str, Path], tmp_path: Path) -> None:
+    comparison = tmp_path / "comparison.html"
+    comparison.write_text(render_html(tabulate_runs(study(), "technique")), encoding="utf-8")
+    evil = hostile(tmp_path)
+    write_reports(evil, forms=["html"])
+    site = ROOT / "reports"
+    pages = [
+        site / "index.html",
+        *sorted((site / "runs").glob("*.html"))[:4],
+        comparison,
+        evil / "report.html",
+    ]
+    bad = [s for s in seen(tools, *pages) if s["violations"] or s["requests"] != 1 or s["wide"] != 0]
+    assert bad == []
+
+
+def test_a_run_of_10000_vmis_opens_in_3_seconds_and_is_small(tools: tuple[str, Path], tmp_path: Path) -> None:
+    run = made.write(tmp_path, made.fleet(10_000, taken=40))
+    view = write_reports(run)
+    counted = {n.key: (n.value, n.censored) for n in view.numbers if not n.subject}
+    assert counted["asked"] == (10_000.0, 0)
+    assert counted["fit"][0] == 10_000.0
+    page = run / "report.html"
+    assert page.stat().st_size < 10 << 20
+    for screen in seen(tools, page):
+        assert isinstance(screen["ms"], int)
+        assert screen["ms"] < 3000
+        assert screen["violations"] == []
