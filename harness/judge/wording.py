@@ -31,6 +31,7 @@ from harness.spec.expectations import (
     Vnc,
 )
 from harness.spec.measures import BYTES, SECONDS
+from harness.spec.subjects import ENDLESS
 
 
 def describe(expectation: object) -> str:
@@ -195,6 +196,8 @@ def _fleets(fleets: tuple[str, ...]) -> str:
 
 
 def _count(low: int, high: int) -> str:
+    if high >= ENDLESS:
+        return f"{low} or more"
     return "none" if high == 0 else str(low) if low == high else f"{low} … {high}"
 
 

@@ -110,13 +110,21 @@ class World:
             "answer", target, request=request, code=code, message=message, warnings=list(warnings)
         )
 
-    def vmi(self, name: str, *, node: str = "node", request: str = "64Mi", generation: str = "") -> World:
+    def vmi(
+        self,
+        name: str,
+        *,
+        node: str = "node",
+        request: str = "64Mi",
+        generation: str = "",
+        phase: str = "Running",
+    ) -> World:
         """A VMI Running with its pod."""
         mine = uid(f"v{generation}{name}")
         self.vmis[name] = {
             "kind": "VirtualMachineInstance",
             "metadata": {"name": name, "namespace": "d", "uid": mine},
-            "status": {"phase": "Running", "nodeName": node, "qosClass": "Burstable"},
+            "status": {"phase": phase, "nodeName": node, "qosClass": "Burstable"},
         }
         self.pods[name] = {
             "kind": "Pod",
