@@ -189,7 +189,8 @@ def control_of(scenario: Scenario) -> Scenario | None:
 
 
 def _load(source: Source, open_file: OpenFile, claims: Collection[str] | None) -> Scenario:
-    return _interpret(_tree(source), source, open_file, claims)
+    root, source = _tree(source)
+    return _interpret(root, source, open_file, claims)
 
 
 def _parsed(source: Source) -> Node:
@@ -201,22 +202,23 @@ def _parsed(source: Source) -> Node:
     return root
 
 
-def _tree(source: Source) -> Node:
-    """The tree of one scenario: a combination chosen, overrides and the cluster's values in place."""
+def _tree(source: Source) -> tuple[Node, Source]:
+    """The tree of one scenario, a combination chosen, overrides and the cluster's values in place; axes in the file's order."""
     root = _parsed(source)
     if not isinstance(root, Fields):
-        return root
+        return root, source
     matrix = read_matrix(root)
     if matrix is not None:
         if not source.matrix:
             count = len(list(matrix.combinations()))
             raise matrix.mark.error(f"this file makes {count} scenarios; which one is meant is not said")
         choose(root, matrix, source.matrix)
+        source = replace(source, matrix={axis: source.matrix[axis] for axis in matrix.axes})
     elif source.matrix:
         raise root.mark.error("the file has no matrix to choose from")
     _override(root, (text for text in source.overrides if not _SHAPE.match(text)))
     take_cluster(root, source.cluster)
-    return root
+    return root, source
 
 
 def _override(root: Fields, overrides: Iterable[str]) -> None:
@@ -318,7 +320,7 @@ def _interpret(root: Node, source: Source, open_file: OpenFile, claims: Collecti
 def _check_control(node: Node, source: Source, open_file: OpenFile) -> None:
     """Interpret the control once, so that a mistake in it is an error where it stands in the file."""
     assert isinstance(node, Fields)
-    root = _tree(source)
+    root, _ = _tree(source)
     assert isinstance(root, Fields)
     for path, default in DEFAULT_CONTROL.items():
         assign(root, path, from_plain(default, node.mark), node.mark)

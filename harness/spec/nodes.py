@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import yaml
@@ -126,6 +127,12 @@ def flow(node: Node) -> str:
 
 def parse(text: str, file: str) -> Node:
     """Compose one YAML document. Raises SpecError for everything that is not exactly one document of plain data."""
+    return copied(_document(text, file))
+
+
+@lru_cache(maxsize=64)
+def _document(text: str, file: str) -> Node:
+    """The same, kept: every combination of a matrix, and every control, begins with the same text."""
     if not text.strip("\ufeff \t\r\n"):
         raise SpecError("the file is empty", file=file)
     documents = list(_compose(text, file))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from harness.rules.quantities import Quantity
@@ -73,8 +74,9 @@ class Techniques:
         return found
 
 
+@lru_cache(maxsize=8)
 def read_techniques(text: str, *, file: str) -> Techniques:
-    """The presets of a techniques file. Raises SpecError."""
+    """The presets of a techniques file. Raises SpecError. What it returns is shared: nodes are copied where they are used."""
     reader = Reader(parse(text, file), "a techniques file", ("apiVersion", "kind", "base", "techniques"))
     read.choice(reader.need("apiVersion"), (API_VERSION,), "apiVersion")
     read.choice(reader.need("kind"), ("Techniques",), "kind")

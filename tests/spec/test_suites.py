@@ -19,11 +19,13 @@ from harness.spec.claims import load_claims
 from harness.spec.errors import SpecError
 from harness.spec.expectations import KINDS, Grace, Request
 from harness.spec.fleet import KEYS as FLEET_KEYS
-from harness.spec.loader import CAPABILITIES, KEYS, NODE_KEYS, control_of, load_scenario
+from harness.spec.loader import CAPABILITIES, KEYS, NODE_KEYS, control_of, load_scenario, load_scenarios
+from harness.spec.matrix import CLUSTERS, take_cluster
+from harness.spec.measures import MEASURES
 from harness.spec.nodes import parse, plain
 from harness.spec.schema import rendered, scenario_schema
 from harness.spec.subjects import Subjects
-from harness.spec.workload import ARGUMENTS
+from harness.spec.workload import ARGUMENTS, PROFILES
 
 SUITES = data_dir("suites")
 SCENARIOS = sorted(
@@ -42,9 +44,15 @@ def test_the_road_is_there() -> None:
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=_id)
+def test_scenarios_load_for_every_kind_of_cluster(path: Path) -> None:
+    names = {tuple(one.name for one in load_scenarios(path, cluster=cluster)) for cluster in CLUSTERS}
+    assert len(names) == 1
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=_id)
 def test_scenarios_load_and_promise_what_their_claims_say(path: Path) -> None:
     claims = load_claims()
-    scenario = load_scenario(path, claims=claims)
+    scenario = load_scenarios(path, claims=claims)[0]
     assert scenario.requires, "a scenario without requirements is green for nothing"
     for check in scenario.promises:
         claim = claims[check.claim or ""]
@@ -78,6 +86,14 @@ def test_the_schema_is_current() -> None:
         (("requires", 1, "survives"), {}),
         (("fleet", 0, "count"), 0),
         (("kind",), "Scenarios"),
+        (("tier",), "quickly"),
+        (("host",), {"ksm": {"run": 3}}),
+        (("host",), {"swap": {"kind": "disk"}}),
+        (("matrix",), {"guest": []}),
+        (("requires", 1), {"ksm": {"min-share": 0.9}}),
+        (("requires", 1), {"ratio": {"of": "all", "measure": "request-", "min": 1}}),
+        (("workload", 0), {"pulse": {"fleet": "all", "to": "1Mi", "times": 0, "for": "1s"}}),
+        (("workload", 0, "when"), {"on": "evict"}),
     ],
 )
 def test_the_schema_refuses(path: tuple[str | int, ...], value: object) -> None:
@@ -296,26 +312,39 @@ def _examples(name: str) -> list[str]:
 
 
 def test_the_documented_scenario_loads(tmp_path: Path) -> None:
-    example, stated = _examples("scenarios.md")
+    example, matrix, _, stated = _examples("scenarios.md")
     (tmp_path / "manifests").mkdir()
     agent = (SUITES / "manifests" / "agent.yaml").read_text(encoding="utf-8")
     (tmp_path / "manifests" / "agent.yaml").write_text(agent, encoding="utf-8")
     (tmp_path / "s.yaml").write_text(example + "\n" + stated, encoding="utf-8")
     scenario = load_scenario(tmp_path / "s.yaml", claims=load_claims())
     assert scenario.stated is not None
-    assert jsonschema.Draft202012Validator(scenario_schema()).is_valid(plain(parse(example, "s.yaml")))
+    validator = jsonschema.Draft202012Validator(scenario_schema())
+    assert validator.is_valid(plain(parse(example, "s.yaml")))
+    text = example.replace("guest: 512Mi", "guest: $(guest)") + "\n" + matrix
+    (tmp_path / "m.yaml").write_text(text, encoding="utf-8")
+    names = [one.name for one in load_scenarios(tmp_path / "m.yaml", repeats=2)]
+    assert len(names) == 2 * (3 * 2 * 2 - 2)
+    assert "my-scenario-ksm-swap-512mi-large-r2" in names
+    assert validator.is_valid(plain(parse(text, "m.yaml")))
+
+
+def test_the_documented_value_of_a_cluster() -> None:
+    _, _, value, _ = _examples("scenarios.md")
+    tree = take_cluster(parse(value, "docs"), "kind")
+    assert plain(tree) == {"grow": {"fleet": "hog", "to": "190Mi"}}
 
 
 def test_each_documented_expectation_loads() -> None:
     text = (SUITES.parent / "docs" / "scenarios.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| `(\{.*?\})`", text, re.MULTILINE))
     assert set(rows) == set(KINDS)
-    subjects = Subjects(fleets={"hog": 2, "bystander": 1, "a": 1, "b": 1})
+    subjects = Subjects(fleets={"hog": 2, "bystander": 1, "a": 1, "b": 1}, steps=("fill",), nodes=("target",))
     for kind, example in rows.items():
         assert isinstance(read_expectation(kind, parse(example, "docs"), subjects), KINDS[kind])
 
 
 def test_each_key_of_a_scenario_is_documented() -> None:
     text = (SUITES.parent / "docs" / "scenarios.md").read_text(encoding="utf-8")
-    for key in (*KEYS, *FLEET_KEYS, *NODE_KEYS, *CAPABILITIES[:1], *ARGUMENTS):
+    for key in (*KEYS, *FLEET_KEYS, *NODE_KEYS, *CAPABILITIES[:1], *ARGUMENTS, *PROFILES, *MEASURES):
         assert re.search(rf"\b{re.escape(key)}\b", text), key
