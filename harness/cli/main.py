@@ -19,7 +19,7 @@ from harness.cli.compare_cmd import compare
 from harness.cli.explain_cmd import explain
 from harness.cli.kind_options import kind_options
 from harness.cli.kubeconfig_options import kubeconfig_options
-from harness.cli.record_cmd import rbac, record
+from harness.cli.record_cmd import leftovers_command, rbac, record
 from harness.cli.report_cmd import report
 from harness.cli.site_cmd import site
 from harness.cli.why_cmd import why
@@ -174,13 +174,25 @@ def import_(
 def clean(
     *,
     kind: Annotated[bool, typer.Option("--kind", help="Also delete kind clusters that leaked.")] = False,
-    older_than: Annotated[float, typer.Option(help="With --kind: not those younger, in hours.")] = 1.0,
+    older_than: Annotated[
+        float, typer.Option(help="With --kind and --kubeconfig: not those younger, in hours.")
+    ] = 1.0,
     kept: Annotated[bool, typer.Option("--kept", help="With --kind: also those left by --keep.")] = False,
+    kubeconfig: Annotated[
+        Path | None, typer.Option("--kubeconfig", help="Also remove what runs left in this cluster.")
+    ] = None,
+    context: Annotated[str | None, typer.Option("--context", help="A context of that kubeconfig.")] = None,
+    namespace: Annotated[
+        str, typer.Option("--namespace", help="With --kubeconfig: only look there, not everywhere.")
+    ] = "",
 ) -> None:
     """Undo what dead runs left on this machine."""
     from harness.cli.clean import clean_command, collect_command  # noqa: PLC0415
 
     code = clean_command()
+    if kubeconfig is not None:
+        left = leftovers_command(kubeconfig, context=context, namespace=namespace, hours=older_than)
+        code = max(code, left)
     raise typer.Exit(max(code, collect_command(hours=older_than, kept=kept)) if kind else code)
 
 

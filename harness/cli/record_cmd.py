@@ -128,3 +128,26 @@ def rbac(
         namespace=namespace, account=account, parts=parts, kubevirt_namespace=kubevirt_namespace
     )
     typer.echo(text, nl=False)
+
+
+def leftovers_command(kubeconfig: Path, *, context: str | None, namespace: str, hours: float) -> int:
+    """Remove what runs left in an existing cluster and print it; exit 3 if something could not be."""
+    from datetime import timedelta  # noqa: PLC0415
+
+    from harness.cluster.kubeconfig.leftovers import collect  # noqa: PLC0415
+    from harness.kube.config import choose  # noqa: PLC0415
+    from harness.kube.connection import connect  # noqa: PLC0415
+    from harness.kube.objects import Objects  # noqa: PLC0415
+
+    async def look() -> Any:
+        async with connect(choose(kubeconfig, context=context).document) as connection:
+            return await collect(
+                Objects(connection, patience=5.0), namespace=namespace, older_than=timedelta(hours=hours)
+            )
+
+    found = asyncio.run(look())
+    for item in found:
+        typer.echo(str(item))
+    if not found:
+        typer.echo("nothing of ours in the cluster")
+    return errors.BROKEN if any(item.failed for item in found) else errors.OK

@@ -116,18 +116,20 @@ async def record(request: Request, *, interrupt: Interrupt) -> Result:
 
     Raises ClusterError (unreachable, credentials, RBAC), RecordsError (nowhere to write).
     """
+    context = request.context or ""
     try:
         chosen = choose(request.kubeconfig, context=request.context)
+        context = chosen.context
         async with connect(chosen.document) as connection:
             objects = Objects(connection, patience=FIRST_PATIENCE)
             kubernetes = str((await kubelet.version(objects)).get("gitVersion") or "")
             nodes, _ = await objects.list_all(NODES)
             embedded = kubernetes.endswith(EMBEDDED_VERSION) or any(_is_marked(node) for node in nodes)
             started = time.time() if request.replayed is None else request.replayed.started
-            provenance = _provenance(request, chosen.context, started=round(started, 3), embedded=embedded)
+            provenance = _provenance(request, context, started=round(started, 3), embedded=embedded)
             return await _Recorder(request, connection, objects, nodes).run(provenance, interrupt)
     except KubeError as error:
-        raise survey.in_words(error, context=request.context or "current") from error
+        raise survey.in_words(error, context=context) from error
 
 
 class _Recorder:
