@@ -13,7 +13,8 @@ from typing import Any
 
 import harness.run.undo_kind  # noqa: F401 - registers how kind clusters are undone
 from harness.cluster.base import Cluster, Undo
-from harness.cluster.kind.pool import Pool, build_agent
+from harness.cluster.kind.making import build_agent
+from harness.cluster.kind.pool import Pool
 from harness.cluster.kind.settings import KindSettings
 from harness.cluster.kind.source import KindCluster
 from harness.run.undo import UndoFile

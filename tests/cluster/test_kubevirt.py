@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from harness.cluster import kubevirt
+from harness.cluster import kubevirt, kubevirt_manifests
 from harness.cluster.errors import ClusterError
 from harness.embedded.api.resources import EVENTS, KUBEVIRTS, NAMESPACES, PODS
 from harness.embedded.api.server import ApiServer
@@ -177,15 +177,15 @@ async def test_manifests_come_from_a_url(tmp_path: Path) -> None:
     await site.start()
     try:
         base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        found = await kubevirt.load_manifests(f"{base}/v1/")
+        found = await kubevirt_manifests.load_manifests(f"{base}/v1/")
         assert found.gates
-        assert found.digest == (await kubevirt.load_manifests(str(tmp_path / "v1"))).digest
+        assert found.digest == (await kubevirt_manifests.load_manifests(str(tmp_path / "v1"))).digest
         with pytest.raises(ClusterError, match=r"v2/kubevirt-operator.yaml: HTTP 404; give a directory"):
-            await kubevirt.load_manifests(f"{base}/v2")
+            await kubevirt_manifests.load_manifests(f"{base}/v2")
     finally:
         await runner.cleanup()
     with pytest.raises(ClusterError, match=r"offline, give --kubevirt-manifests DIR$"):
-        await kubevirt.load_manifests(base)
+        await kubevirt_manifests.load_manifests(base)
 
 
 @pytest.mark.parametrize(
@@ -202,4 +202,4 @@ async def test_manifests_of_something_else_are_refused(
     write_manifests(tmp_path / "m")
     (tmp_path / "m" / name).write_text(text)
     with pytest.raises(ClusterError, match=message):
-        await kubevirt.load_manifests(str(tmp_path / "m"))
+        await kubevirt_manifests.load_manifests(str(tmp_path / "m"))

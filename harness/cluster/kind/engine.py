@@ -48,6 +48,7 @@ class Container:
     created: str
     """RFC 3339, as the engine says it."""
     running: bool
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +220,7 @@ def _container(item: Mapping[str, Any]) -> Container:
         cluster=str(labels.get(CLUSTER_LABEL, "")),
         role=str(labels.get(ROLE_LABEL, "")),
         created=str(item.get("Created", "")),
+        image=str((item.get("Config") or {}).get("Image") or ""),
         running=bool(state.get("Running", state.get("Status") == "running")),
     )
 

@@ -7,45 +7,45 @@ after an error or Ctrl-C, and `density clean` after a kill. A kept cluster has n
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import structlog
-import yaml
 
-from harness.cluster import kubevirt
+from harness.cluster import kubevirt_manifests
 from harness.cluster.base import Undo
 from harness.cluster.errors import ClusterError
 from harness.cluster.kind import config as kind_config
 from harness.cluster.kind import live as living
 from harness.cluster.kind.engine import Info
+from harness.cluster.kind.installing import provide
 from harness.cluster.kind.live import Live
+from harness.cluster.kind.making import (
+    MakeAgent,
+    archives_in,
+    build_agent,
+    nodes_ready,
+    scratch_directory,
+    write_kubeconfig,
+)
 from harness.cluster.kind.names import Claim, names, shape_hash, state_directory
 from harness.cluster.kind.node import Node
-from harness.cluster.kind.processes import Call, CallError, run
+from harness.cluster.kind.processes import CallError
 from harness.cluster.kind.settings import KindSettings
 from harness.cluster.kind.tools import Tools, check
 from harness.cluster.kind.working_kvm import why_no_kvm
 from harness.kube import config as kube_config
-from harness.kube.connection import Connection, connect
+from harness.kube.connection import connect
 from harness.kube.errors import KubeError
 from harness.kube.node import version
 from harness.kube.objects import Objects
-from harness.kube.resources import NODES
-from harness.kube.watch import Seen, Watcher
 from harness.resources import data_dir
-from harness.rules.columns import column
-from harness.rules.errors import ColumnError
 from harness.units import Bytes
-from workloads.image import GuestImage, ImageError, build_async
-from workloads.image.oci import Archive, write
+from workloads.image.oci import Archive
 
 NODES_READY = 180.0
 """Seconds for new nodes to be Ready: the network plugin's image is in the node image, starting it takes ~20."""
@@ -53,7 +53,6 @@ HEALTHY_AGAIN = 60.0
 """Seconds for nodes to be Ready again between runs: the kubelet's restart and one node-monitor period (40 s)."""
 ANSWERS = 20.0
 """Seconds for a found cluster's API to answer, else it is taken for broken and made anew."""
-APPLY = 120.0
 INSTALLED = "installed"
 """Value of `kubevirt_manifests` for a cluster that brings its own."""
 
@@ -62,18 +61,6 @@ _log = structlog.get_logger(__name__)
 
 def _silent(text: str) -> None:
     _log.info(text)
-
-
-async def build_agent(guest_kernel: Path | None = None) -> tuple[GuestImage, Archive]:
-    """Build, or find, the guest image and its archive. Raises ClusterError."""
-    try:
-        guest = await build_async(guest_kernel=guest_kernel)
-        return guest, await asyncio.to_thread(write, guest)
-    except ImageError as error:
-        raise ClusterError(str(error)) from error
-
-
-MakeAgent = Callable[[], Awaitable[tuple[GuestImage, Archive]]]
 
 
 class Pool:
@@ -94,6 +81,8 @@ class Pool:
         self._agent = agent
         self._environment = dict(os.environ if environment is None else environment)
         self._live: Live | None = None
+        self._keep = settings.keep
+        """A cluster that was kept on purpose stays, whoever finds it."""
         self._spoilt = False
         """The cluster being closed is not worth keeping."""
 
@@ -127,7 +116,7 @@ class Pool:
         if live is None:
             return
         try:
-            if self.settings.keep and not self._spoilt:
+            if self._keep and not self._spoilt:
                 for node in live.nodes:
                     await node.restore()
             else:
@@ -168,7 +157,7 @@ class Pool:
         manifests = (
             None
             if settings.kubevirt_manifests == INSTALLED
-            else await kubevirt.load_manifests(settings.kubevirt_manifests)
+            else await kubevirt_manifests.load_manifests(settings.kubevirt_manifests)
         )
         template = kind_config.load(
             Path(settings.config) if settings.config else data_dir("kind-config") / "cluster.yaml"
@@ -194,7 +183,7 @@ class Pool:
                 why = await why_no_kvm(live.facts, local=not tools.engine.host, image=guest)
                 emulation = {"auto": bool(why), "yes": True, "no": False}[settings.emulation]
                 live.emulation, live.why_no_kvm = emulation, why
-                await self._kubevirt(live, manifests)
+                await provide(live, manifests, settings=self.settings, progress=self.progress)
                 claim.note({**shape, "complete": True, "kept": settings.keep})
         except BaseException:
             claim.release()
@@ -219,6 +208,7 @@ class Pool:
                     return claim, False
                 if await self._usable(tools, claim, shape):
                     self.progress(f"using cluster {name} again")
+                    self._keep = self.settings.keep or bool(claim.noted().get("kept"))
                     self._promise(tools, claim)
                     return claim, True
                 _refuse_foreign(claim)
@@ -244,16 +234,19 @@ class Pool:
         if not containers or not all(container.running for container in containers):
             return False
         try:
-            await self._write_kubeconfig(tools, claim, await tools.kubeconfig(claim.name))
+            write_kubeconfig(claim, await tools.kubeconfig(claim.name), host=self._host(tools))
             async with asyncio.timeout(ANSWERS), connect(claim.kubeconfig) as connection:
                 await version(Objects(connection, patience=ANSWERS))
         except (KubeError, TimeoutError, CallError):
             return False
         return True
 
+    def _host(self, tools: Tools) -> str:
+        return self.settings.api_address or tools.engine.host
+
     def _promise(self, tools: Tools, claim: Claim) -> None:
         """Write down that the cluster is to be deleted, before it is made."""
-        if self.settings.keep:
+        if self._keep:
             return
         self._undo(
             {
@@ -272,7 +265,7 @@ class Pool:
             yield
         except BaseException as error:
             saved = await self._save_logs(tools, claim.name) if isinstance(error, ClusterError) else None
-            if not (self.settings.keep and claim.noted().get("complete")):
+            if not (self._keep and claim.noted().get("complete")):
                 # cancellation must not keep us from it; the undo entry is there if even this is cut short
                 cleaning = asyncio.ensure_future(self._delete(tools, claim))
                 try:
@@ -292,19 +285,18 @@ class Pool:
         shape: Mapping[str, Any],
         workers: int,
     ) -> None:
-        host = self.settings.api_address or tools.engine.host
         document = kind_config.build(
             template,
             name=claim.name,
             shape=shape_hash(shape),
             workers=workers,
             cgroup=info.cgroup,
-            api_address=living.published_on(host),
+            api_address=living.published_on(self._host(tools)),
         )
         claim.note({**shape, "complete": False, "kept": False, "created": time.time()})
         self.progress(f"creating cluster {claim.name} (1 control plane, {workers} workers)")
         claim.kubeconfig.unlink(missing_ok=True)  # pytest-kind would read an old one
-        with _scratch() as scratch:
+        with scratch_directory() as scratch:
             path = scratch / "cluster.yaml"
             path.write_text(kind_config.dump(document), encoding="utf-8")
             await tools.blocking(
@@ -316,18 +308,7 @@ class Pool:
                 config=str(path),
                 image=self.settings.image,
             )
-        await self._write_kubeconfig(tools, claim, claim.kubeconfig.read_text(encoding="utf-8"))
-
-    async def _write_kubeconfig(self, tools: Tools, claim: Claim, text: str) -> None:
-        host = self.settings.api_address or tools.engine.host
-        document = yaml.safe_load(text)
-        if not isinstance(document, dict):
-            raise ClusterError(f"kind gave no kubeconfig for cluster {claim.name}")
-        if host and living.published_on(host):
-            document = living.reachable(document, host)
-        descriptor = os.open(claim.kubeconfig, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            yaml.safe_dump(document, file, sort_keys=False)
+        write_kubeconfig(claim, claim.kubeconfig.read_text(encoding="utf-8"), host=self._host(tools))
 
     async def _settle(self, tools: Tools, info: Info, claim: Claim, agent: Archive) -> Live:
         """Wait for the nodes, load images, and find out what there is."""
@@ -359,83 +340,20 @@ class Pool:
             ids={container.id: container.name for container in containers},
             image=agent.image,
             facts=await living.facts(tools.engine, workers[0]),
+            notes={"node-image": containers[0].image or self.settings.image},
             versions={"kubernetes": str(served.get("gitVersion", ""))},
             evidence="predicted" if marked or "embedded" in str(served.get("gitVersion")) else "real",
         )
 
     def _undo_nodes(self, entry: Mapping[str, Any]) -> None:
         # the nodes of a cluster that is deleted need not be put back
-        if self.settings.keep:
+        if self._keep:
             self._undo(entry)
-
-    # -- KubeVirt ------------------------------------------------------------------------------------------------------
-
-    async def _kubevirt(self, live: Live, manifests: kubevirt.Manifests | None) -> None:
-        settings = self.settings
-        async with connect(live.kubeconfig) as connection:
-            objects = Objects(connection)
-            cr = await kubevirt.find(objects)
-            if cr is None:
-                if manifests is None:
-                    raise ClusterError(
-                        "KubeVirt is not installed in this cluster: give --kubevirt-manifests DIR|URL"
-                    )
-                self.progress(f"installing KubeVirt from {manifests.source}")
-                await self._install(live, manifests)
-                namespace = manifests.namespace
-            else:
-                namespace = cr["metadata"].get("namespace", "kubevirt")
-            cr = await kubevirt.wait_available(
-                connection,
-                namespace=namespace,
-                seconds=settings.kubevirt_timeout,
-                progress=self.progress,
-                no_pull=settings.kubevirt_images_loaded,
-            )
-        observed = str((cr.get("status") or {}).get("observedKubeVirtVersion") or "")
-        developer = ((cr.get("spec") or {}).get("configuration") or {}).get("developerConfiguration") or {}
-        live.emulation = bool(developer.get("useEmulation"))
-        try:
-            played = column(observed).name
-        except ColumnError:
-            played = ""
-        live.versions = {**live.versions, "kubevirt": observed, "kubevirtColumn": played}
-        if manifests is not None:
-            live.notes = {
-                **live.notes,
-                "kubevirt-manifests": f"{manifests.source} sha256:{manifests.digest[:16]}",
-            }
-
-    async def _install(self, live: Live, manifests: kubevirt.Manifests) -> None:
-        documents = kubevirt.operator_documents(manifests)
-        await self._kubectl(live, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=documents)
-        await self._kubectl(
-            live, "wait", "--for=condition=Established", f"crd/{kubevirt.CRD}", f"--timeout={APPLY:.0f}s"
-        )
-        resource = kubevirt.custom_resource(
-            manifests, emulation=live.emulation, workload_labels={kind_config.WORKER_LABEL: "true"}
-        )
-        await self._kubectl(live, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=[resource])
-
-    async def _kubectl(self, live: Live, *arguments: str, stdin: list[dict[str, Any]] | None = None) -> None:
-        data = b"".join(b"---\n" + json.dumps(document).encode() + b"\n" for document in stdin or ())
-        try:
-            await run(
-                Call(
-                    arguments=[live.tools.kubectl, "--kubeconfig", str(live.claim.kubeconfig), *arguments],
-                    seconds=APPLY + 30.0,
-                    environment=live.engine.environment,
-                    stdin=data,
-                    name=f"kubectl {arguments[0]}",
-                )
-            )
-        except CallError as error:
-            raise ClusterError(f"installing KubeVirt: {error}") from error
 
     # -- taking down ---------------------------------------------------------------------------------------------------
 
     async def _delete(self, tools: Tools, claim: Claim) -> None:
-        with _scratch() as scratch:
+        with scratch_directory() as scratch:
             # kind writes the kubeconfig it is given; ours may be half-made
             await tools.delete(claim.name, scratch / "kubeconfig", scratch)
         claim.forget()
@@ -450,56 +368,9 @@ class Pool:
         return None
 
 
-async def nodes_ready(connection: Connection, count: int, *, seconds: float) -> bool:
-    """Wait until so many nodes are Ready; whether they are our own API server's. Raises ClusterError naming who is not."""
-    seen: dict[str, Mapping[str, Any]] = {}
-    try:
-        async with asyncio.timeout(seconds):
-            async for event in Watcher(connection, NODES).events():
-                if isinstance(event, Seen):
-                    seen[event.object["metadata"]["name"]] = event.object
-                    if sum(map(is_ready, seen.values())) >= count:
-                        marks = (node["metadata"].get("annotations") or {} for node in seen.values())
-                        return any(living.MARKER in mark for mark in marks)
-    except TimeoutError:
-        late = sorted(name for name, node in seen.items() if not is_ready(node)) or ["no node"]
-        raise ClusterError(
-            f"{len(late)} of {count} nodes are not Ready after {seconds:g} s: {', '.join(late)}"
-        ) from None
-    except KubeError as error:
-        raise ClusterError(f"the new cluster's API does not answer: {error}") from error
-    raise ClusterError("the watch of nodes ended")
-
-
-def is_ready(node: Mapping[str, Any]) -> bool:
-    """Whether a node's Ready condition is true."""
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
 def _refuse_foreign(claim: Claim) -> None:
     if not claim.noted():
         raise ClusterError(
             f"a kind cluster {claim.name} exists that this harness has not made: "
             f"kind delete cluster --name {claim.name}"
         )
-
-
-def archives_in(directory: str) -> tuple[Path, ...]:
-    """Return the image archives in a directory, or the one that is named. Raises ClusterError if there is none."""
-    path = Path(directory)
-    found = tuple(sorted(path.glob("*.tar*"))) if path.is_dir() else (path,)
-    if not found:
-        raise ClusterError(f"--kubevirt-images {directory}: no *.tar in it")
-    return found
-
-
-class _scratch:  # noqa: N801 - used like a function
-    """A temporary directory."""
-
-    def __enter__(self) -> Path:
-        self._path = Path(tempfile.mkdtemp(prefix="density-kind-"))
-        return self._path
-
-    def __exit__(self, *exc: object) -> None:
-        shutil.rmtree(self._path, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.cluster import kubevirt
+from harness.cluster import kubevirt_manifests
 from harness.cluster.base import NodeRequest
 from harness.cluster.kind import config, kubelet, meminfo
 from harness.cluster.kind.source import KindCluster
@@ -83,10 +83,10 @@ def test_a_patched_kubelet_configuration() -> None:
 
 def test_the_operator_and_the_cr(tmp_path: Path) -> None:
     write_manifests(tmp_path / "m")
-    manifests = asyncio.run(kubevirt.load_manifests(str(tmp_path / "m")))
-    (_, deployment) = kubevirt.operator_documents(manifests)
+    manifests = asyncio.run(kubevirt_manifests.load_manifests(str(tmp_path / "m")))
+    (_, deployment) = kubevirt_manifests.operator_documents(manifests)
     golden("virt-operator.yaml", dump(deployment))
-    resource = kubevirt.custom_resource(
+    resource = kubevirt_manifests.custom_resource(
         manifests, emulation=True, workload_labels={config.WORKER_LABEL: "true"}
     )
     golden("kubevirt-cr.yaml", dump(resource))
@@ -96,8 +96,8 @@ def test_a_release_that_knows_no_disabled_gates_is_given_none(tmp_path: Path) ->
     write_manifests(tmp_path / "m")
     path = tmp_path / "m/kubevirt-operator.yaml"
     path.write_text(path.read_text().replace("disabledFeatureGates", "featureGates"))
-    manifests = asyncio.run(kubevirt.load_manifests(str(tmp_path / "m")))
-    resource = kubevirt.custom_resource(manifests, emulation=False, workload_labels={})
+    manifests = asyncio.run(kubevirt_manifests.load_manifests(str(tmp_path / "m")))
+    resource = kubevirt_manifests.custom_resource(manifests, emulation=False, workload_labels={})
     assert resource["spec"]["configuration"]["developerConfiguration"] == {
         "featureGates": [],
         "useEmulation": False,

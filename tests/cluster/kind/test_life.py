@@ -222,3 +222,13 @@ async def test_a_node_that_is_not_ready_after_an_oom_costs_the_cluster_not_the_n
         assert again is not live
         assert f"cluster {live.name} can't be used again: 1 of 2 nodes are not Ready" in " ".join(world.said)
     assert world.clusters == {}
+
+
+async def test_a_cluster_that_was_kept_stays_whoever_finds_it(kind: Scene) -> None:
+    world = kind.world
+    async with world.pool(keep=True) as first:
+        name = (await first.acquire(workers=1)).name
+    async with world.pool() as second:
+        assert (await second.acquire(workers=1)).name == name
+    assert list(world.clusters) == [name]
+    assert world.undone == []
