@@ -23,7 +23,7 @@ def render_markdown(view: RunView) -> str:
         parts.append("**Incomplete run**: its records end before the end; what is known is judged.")
     if not view.valid:
         parts.append("**Not valid**: " + "; ".join(escape(r) for r in view.invalid_because))
-    parts += [f"**Missing**: {escape(problem)}" for problem in view.problems]
+    parts += [f"**Note**: {escape(problem)}" for problem in view.problems]
     if view.claims:
         parts += ["## What the page promises", _table(view.claims, first="claim")]
     if view.requirements:

@@ -156,7 +156,7 @@ def _sold(run: Run, endings: Sequence[Ending], fit: set[str]) -> Iterator[Number
         proof=proof,
     )
     sizes = [capacity(run.timeline, run.provenance, node) for node in sorted(nodes)]
-    known = [s for s in sizes if s]
+    known = [s for s in sizes if s and s > 0]
     if known and len(known) == len(sizes):
         per = total / sum(known)
         yield Number(

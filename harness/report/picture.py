@@ -149,19 +149,23 @@ def _guest(axis: Axes, lane: GuestLane, top: float, end: float) -> None:
 
 def _crowd(axis: Axes, lane: CrowdLane) -> None:
     """All guests together: sums of those sampled at each moment, and a tick for each that was taken."""
-    _plot(axis, lane.working_set, WS, "working sets of the pods, sum", linewidth=1.1)
-    _plot(axis, lane.held, HELD, "held by the guests, sum", linewidth=1.4)
-    if lane.request is not None:
-        axis.axhline(lane.request, color=REQUEST, linewidth=1, linestyle=":", label="memory requests, sum")
     top = max(lane.working_set.top, lane.held.top, lane.request or 0)
-    axis.set_ylim(0, top * 1.25 or 1)
-    axis.set_ylabel("MiB")
+    unit, scale = ("GiB", 1 / 1024) if top > 20 * 1024 else ("MiB", 1.0)
+    top = top * scale or 1
+    _plot(axis, lane.working_set.scaled(scale), WS, "working sets of the pods, sum", linewidth=1.1)
+    _plot(axis, lane.held.scaled(scale), HELD, "held by the guests, sum", linewidth=1.4)
+    if lane.request is not None:
+        axis.axhline(
+            lane.request * scale, color=REQUEST, linewidth=1, linestyle=":", label="memory requests, sum"
+        )
+    axis.set_ylim(0, top * 1.25)
+    axis.set_ylabel(unit)
     axis.set_title(lane.title, loc="left", fontsize=9)
     for kind, times in lane.deaths:
         shape, colour = _MARKERS[kind]
         axis.plot(
             times,
-            [top * 1.12 or 1] * len(times),
+            [top * 1.12] * len(times),
             marker=shape,
             color=colour,
             markersize=5,

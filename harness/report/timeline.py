@@ -39,6 +39,10 @@ class Series:
             self.segments.append([])
         self.segments[-1].append((t, value))
 
+    def scaled(self, factor: float) -> Series:
+        """Return the same in another unit."""
+        return Series(self.gap, [[(t, v * factor) for t, v in segment] for segment in self.segments])
+
     def __bool__(self) -> bool:
         return bool(self.segments)
 

@@ -1,0 +1,123 @@
+"""`density report`, `compare` and `site` as people type them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import errors
+from harness.cli.main import app
+from harness.cli.site_cmd import build
+from harness.records.rundir import RunDirectory
+from harness.report.errors import ReportError
+from harness.spec.loader import load_scenario, source_for_run
+from tests.report import directories as made
+
+ROOT = Path(__file__).parents[2]
+
+
+def density(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(w) for w in words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def runs(root: Path, count: int, *, held: int, fit: int = 4) -> Path:
+    """A set of runs; `held` shifts nothing but how many are evicted."""
+    for n in range(count):
+        made.write(root, made.fleet(fit, taken=held), run=f"20260101T00000{n}Z-made-local-{held:06}")
+    return root
+
+
+def test_report_writes_the_forms_asked_for_where_asked(tmp_path: Path) -> None:
+    run = made.write(tmp_path / "runs", made.fleet(2, taken=1))
+    code, said = density("report", run, "--form", "csv", "--form", "json", "--into", tmp_path / "out")
+    assert code == 0
+    out = tmp_path / "out" / run.name
+    assert sorted(p.name for p in out.iterdir()) == ["report.csv", "report.json"]
+    assert str(out / "report.csv") in said
+    assert not (run / "report.csv").exists()
+    assert json.loads((out / "report.json").read_text())["schema"] == 1
+
+
+def test_a_run_that_was_never_judged_is_a_usage_error(tmp_path: Path) -> None:
+    run = made.write(tmp_path, made.fleet(2))
+    (run / "findings.json").unlink()
+    with pytest.raises(ReportError) as caught:
+        density("report", run)
+    assert errors.explain(caught.value)[0] == 2
+
+
+def test_compare_prints_and_writes(tmp_path: Path) -> None:
+    sets = runs(tmp_path / "runs", 5, held=1)
+    code, said = density("compare", sets, "--by", "cluster", "--into", tmp_path / "out")
+    assert code == 0
+    assert "VMIs that fit" in said
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "comparison.csv",
+        "comparison.html",
+        "comparison.json",
+        "comparison.md",
+    ]
+
+
+def test_a_regression_against_a_baseline_set_exits_1_and_an_improvement_0(tmp_path: Path) -> None:
+    good, bad = runs(tmp_path / "good", 6, held=0), runs(tmp_path / "bad", 6, held=3)
+    code, said = density("compare", bad, "--against", good)
+    assert code == 1
+    assert "regression: baseline: VMIs that survive the load: −75 %" in said.replace("\n", " ")
+    assert density("compare", good, "--against", bad)[0] == 0
+
+
+def test_a_control_is_left_out_of_a_directory_of_runs(tmp_path: Path) -> None:
+    sets = runs(tmp_path, 2, held=1)
+    first = RunDirectory.open(min(sets.iterdir()))
+    first.update(control_of="another")
+    assert "1 runs" in density("compare", sets)[1]
+
+
+def test_site_takes_kept_runs_judges_them_anew_and_says_what_is_stale(tmp_path: Path) -> None:
+    (tmp_path / "suites" / "recorded").mkdir(parents=True)
+    for name in ("page.md", "claims.yaml"):
+        shutil.copy(ROOT / "suites" / name, tmp_path / "suites")
+    scenario = load_scenario(ROOT / "suites" / "road" / "hard-eviction.yaml")
+    made.write(
+        tmp_path / "reports" / "data",
+        [
+            *(made.vmi(0.1, name, "Running") for name in ("small-request", "large-request", "bystander")),
+            *(made.cgroup(t, "/", 1024 - available) for t, available in ((1, 500), (12, 300), (18, 150))),
+            made.evicted(20.5, "small-request"),
+        ],
+        scenario=source_for_run(scenario.source),
+        run="20260101T000000Z-kept",
+    )
+    kept = tmp_path / "reports" / "data" / "20260101T000000Z-kept"
+    (kept / "records.ndjson.gz").write_bytes(gzip.compress((kept / "records.ndjson").read_bytes(), mtime=0))
+    (kept / "records.ndjson").unlink()
+    (kept / "findings.json").unlink()
+    pages = build(tmp_path)
+    assert sorted(pages) == [
+        "docs/upstream.md",
+        "reports/README.md",
+        "reports/index.html",
+        "reports/runs/20260101T000000Z-kept.html",
+    ]
+    assert "✓ HARD-5" not in pages["reports/README.md"], "the kernel alone does not settle it"
+    assert "~ HARD-5 unsettled (indicates holds)" in pages["reports/README.md"]
+    assert (
+        "zcat reports/data/20260101T000000Z-kept/records.ndjson.gz"
+        in pages["reports/runs/20260101T000000Z-kept.html"]
+    )
+    assert density("site", "--root", tmp_path, "--check")[0] == 1
+    assert density("site", "--root", tmp_path)[0] == 0
+    assert density("site", "--root", tmp_path, "--check")[0] == 0
+    (tmp_path / "reports" / "runs" / "gone.html").write_text("")
+    assert "not current: reports/runs/gone.html" in density("site", "--root", tmp_path, "--check")[1]
+    with pytest.raises(errors.UsageError, match="not a checkout"):
+        density("site", "--root", tmp_path / "reports")
