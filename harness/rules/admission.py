@@ -14,7 +14,26 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from harness.rules import columns
-from harness.rules.admission_networks import network_causes
+from harness.rules.admission_cpu import cpu_causes, realtime_causes
+from harness.rules.admission_devices import (
+    architecture_causes,
+    firmware_causes,
+    gated_causes,
+    host_name_causes,
+    input_causes,
+    io_thread_causes,
+    migration_causes,
+    probe_causes,
+    start_causes,
+)
+from harness.rules.admission_disks import (
+    boot_order_causes,
+    container_disk_causes,
+    disk_causes,
+    unmatched_volumes,
+    volume_causes,
+)
+from harness.rules.admission_networks import discontinued_causes, network_causes
 from harness.rules.causes import INVALID, NOT_SUPPORTED, REQUIRED, Cause
 from harness.rules.defaults import live_update
 from harness.rules.errors import QuantityError
@@ -22,16 +41,12 @@ from harness.rules.quantities import FORMAT_WRONG, ZERO, Quantity
 from harness.rules.schema import Problem, body_message, type_name
 from harness.rules.support import HOOKS_ANNOTATION
 from harness.rules.vmi import (
-    dedicated_cpu,
     get,
     guest,
     hugepage_size,
-    items,
     mapping,
     memory_or_zero,
-    resource,
     spec,
-    vcpus,
 )
 
 __all__ = [
@@ -48,6 +63,14 @@ UPDATE_VALIDATOR: Final = "kubevirt-update-validator.kubevirt.io"
 _MINIMUM_REQUEST: Final = Quantity.parse("1M")
 _MACHINES: Final = {"amd64": ("q35*", "pc-q35*"), "arm64": ("virt*",), "s390x": ("s390-ccw-virtio*",)}
 _SHOWN: Final = 10
+_RESERVED_LABELS: Final = (
+    "kubevirt.io/created-by",
+    "kubevirt.io/migrationJobUID",
+    "kubevirt.io/nodeName",
+    "kubevirt.io/migrationTargetNodeName",
+    "kubevirt.io/schedulable",
+    "kubevirt.io/install-strategy",
+)
 MINIMUM_OVERCOMMIT: Final = 10
 
 
@@ -107,15 +130,26 @@ def validate_vmi(
     Raises QuantityError, ManifestError, ColumnError.
     """
     configuration = configuration or {}
+    version = columns.column(column)
     vmi_spec = spec(vmi)
-    causes = list(_spec(vmi_spec, configuration, columns.column(column), field))
-    if field == "spec":
-        causes += _volume_disks(vmi_spec, field)
-        causes += _mandatory(vmi_spec, field)
-        causes += _metadata(vmi, configuration, columns.column(column))
-        if vmi_spec.get("architecture") not in (None, *_MACHINES):
-            text = f"unsupported architecture: {vmi_spec['architecture']}"
-            causes.append(Cause(INVALID, text, f"{field}.architecture"))
+    if field != "spec":
+        template = get(vmi, "spec", "template")
+        owner = vmi if template is None else mapping(template, "spec.template")
+        return [
+            *_metadata(owner, configuration, version, field),
+            *_spec(vmi_spec, configuration, version, field),
+        ]
+    causes: list[Cause] = []
+    causes += discontinued_causes(vmi_spec, field)
+    causes += network_causes(vmi_spec, configuration, version, field)
+    if version.storage_checked_twice:
+        causes += container_disk_causes(vmi_spec, field)
+        causes += disk_causes(vmi_spec, field)
+    causes += _spec(vmi_spec, configuration, version, field)
+    causes += unmatched_volumes(vmi_spec, field)
+    causes += _mandatory(vmi_spec, field)
+    causes += _metadata(vmi, configuration, version, field)
+    causes += architecture_causes(vmi_spec, field)
     return causes
 
 
@@ -125,22 +159,26 @@ def _spec(
     version: columns.Column,
     field: str,
 ) -> Iterator[Cause]:
+    yield from host_name_causes(vmi_spec, field)
     yield from _memory_request(vmi_spec, field)
     yield from _memory_limit(vmi_spec, field)
     yield from _hugepages(vmi_spec, field)
     yield from _guest_limit(vmi_spec, configuration, field)
     yield from _machine(vmi_spec, configuration, field)
-    yield from _cpu(vmi_spec, field)
-    if dedicated_cpu(vmi_spec):
-        yield from _pinning(vmi_spec, field)
-    elif get(vmi_spec, "domain", "cpu", "isolateEmulatorThread"):
-        yield Cause(
-            INVALID,
-            "IsolateEmulatorThread should be only set in combination with DedicatedCPUPlacement",
-            f"{field}.domain.cpu.isolateEmulatorThread",
-        )
-    yield from network_causes(vmi_spec, configuration, field)
-    yield from _disks(vmi_spec, field)
+    yield from cpu_causes(vmi_spec, field)
+    yield from start_causes(vmi_spec, field)
+    yield from realtime_causes(vmi_spec, field)
+    yield from network_causes(vmi_spec, configuration, version, field)
+    yield from boot_order_causes(vmi_spec, configuration, version, field)
+    yield from input_causes(vmi_spec, field)
+    yield from io_thread_causes(vmi_spec, field)
+    yield from probe_causes(vmi_spec, field)
+    yield from disk_causes(vmi_spec, field)
+    yield from firmware_causes(vmi_spec, field)
+    yield from volume_causes(vmi_spec, configuration, version, field)
+    yield from container_disk_causes(vmi_spec, field)
+    yield from migration_causes(vmi_spec, configuration, field)
+    yield from gated_causes(vmi_spec, configuration, version, field)
     reserved = get(vmi_spec, "domain", "memory", "reservedOverhead")
     if reserved is not None and not columns.gate(
         "ReservedOverheadMemlock", column=version, configuration=configuration, beta=False
@@ -225,96 +263,6 @@ def _machine(vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any], fiel
         yield Cause(INVALID, text, path)
 
 
-def _cpu(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
-    request, limit = (resource(vmi_spec, kind, "cpu") or ZERO for kind in ("requests", "limits"))
-    path, limit_path = _at(field, "requests", "cpu"), _at(field, "limits", "cpu")
-    for amount, where in ((request, path), (limit, limit_path)):
-        if amount.milli_value() < 0:
-            yield Cause(INVALID, f"{where} '{amount}': must be greater than or equal to 0.", where)
-    if limit.milli_value() > 0 and request.milli_value() > limit.milli_value():
-        yield Cause(INVALID, f"{path} '{request}' is greater than {limit_path} '{limit}'", path)
-
-
-def _pinning(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
-    """`validateCpuPinning`, spelling included."""
-    cpu = mapping(get(vmi_spec, "domain", "cpu"))
-    count = vcpus(cpu)
-    request, limit = (resource(vmi_spec, kind, "cpu") or ZERO for kind in ("requests", "limits"))
-    memory, memory_limit = memory_or_zero(vmi_spec, "requests"), memory_or_zero(vmi_spec, "limits")
-    path, limit_path = _at(field, "requests", "cpu"), _at(field, "limits", "cpu")
-    where, cores = f"{field}.domain.cpu.dedicatedCpuPlacement", f"{field}.domain.cpu.cores"
-    amount = guest(vmi_spec)
-    if (
-        memory.is_zero()
-        and memory_limit.is_zero()
-        and hugepage_size(vmi_spec) is None
-        and (amount is None or amount.is_zero())
-    ):
-        yield Cause(
-            INVALID,
-            f"{_at(field, 'requests', 'memory')}, {_at(field, 'limits', 'memory')}, "
-            f"{field}.domain.memory.hugepages or {field}.domain.memory.guest should be provided",
-            _at(field, "limits", "memory"),
-        )
-    for kind, quantity, name in (("requests", request, path), ("limits", limit, limit_path)):
-        if quantity.value() > 0 and quantity.value() * 1000 != quantity.milli_value():
-            yield Cause(INVALID, f"provided resources CPU {kind} must be an interger", name)
-    if memory.value() > 0 and memory_limit.value() > 0 and memory.value() != memory_limit.value():
-        memory_path = _at(field, "requests", "memory")
-        yield Cause(INVALID, f"{memory_path} must be equal to {_at(field, 'limits', 'memory')}", memory_path)
-    if request.value() == 0 and limit.value() == 0 and count == 0:
-        text = (
-            f"either {path} or {limit_path} or {cores} must be provided when DedicatedCPUPlacement is true "
-        )
-        yield Cause(INVALID, text, where)
-    if request.value() > 0 and limit.value() > 0 and request.value() != limit.value():
-        text = f"{path} or {limit_path} must be equal when DedicatedCPUPlacement is true "
-        yield Cause(INVALID, text, where)
-    if (
-        (request.value() > 0 or limit.value() > 0)
-        and count > 0
-        and request.value() != count
-        and limit.value() != count
-    ):
-        yield Cause(
-            INVALID,
-            f"{path} or {limit_path} must not be provided at the same time with {cores} when DedicatedCPUPlacement is true ",
-            where,
-        )
-    threads = int(cpu.get("threads") or 0)
-    if threads > 2:
-        yield Cause(
-            INVALID,
-            f"Not more than two threads must be provided at {field}.domain.cpu.threads (got {threads}) "
-            "when DedicatedCPUPlacement is true",
-            where,
-        )
-
-
-def _names(vmi_spec: Mapping[str, Any], *path: str) -> set[str]:
-    return {str(item.get("name", "")) for item in items(vmi_spec, *path)}
-
-
-def _disks(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
-    volumes = _names(vmi_spec, "volumes")
-    for index, disk in enumerate(items(vmi_spec, "domain", "devices", "disks")):
-        name = str(disk.get("name", ""))
-        if name not in volumes and disk.get("cdrom") is None:
-            path = f"{field}.domain.devices.disks[{index}]"
-            yield Cause(INVALID, f"{path}.Name '{name}' not found.", f"{path}.name")
-
-
-def _volume_disks(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
-    targets = _names(vmi_spec, "domain", "devices", "disks") | _names(
-        vmi_spec, "domain", "devices", "filesystems"
-    )
-    for index, volume in enumerate(items(vmi_spec, "volumes")):
-        name = str(volume.get("name", ""))
-        if volume.get("memoryDump") is None and name not in targets:
-            path = f"{field}.domain.volumes[{index}].name"
-            yield Cause(INVALID, f"{path} '{name}' not found.", path)
-
-
 def _mandatory(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
     if memory_or_zero(vmi_spec, "requests").value() != 0:
         return
@@ -327,16 +275,21 @@ def _mandatory(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
 
 
 def _metadata(
-    vmi: Mapping[str, Any], configuration: Mapping[str, Any], version: columns.Column
+    owner: Mapping[str, Any], configuration: Mapping[str, Any], version: columns.Column, field: str
 ) -> Iterator[Cause]:
-    annotations = mapping(get(vmi, "metadata", "annotations"))
+    at = field.removesuffix("spec") + "metadata"
+    labels = mapping(get(owner, "metadata", "labels"))
+    if any(label in _RESERVED_LABELS for label in labels):
+        text = "creation of the following reserved kubevirt.io/ labels on a VMI object is prohibited"
+        yield Cause(NOT_SUPPORTED, text, f"{at}.labels")
+    annotations = mapping(get(owner, "metadata", "annotations"))
     gate = columns.gate("Sidecar", column=version, configuration=configuration, beta=False)
     if annotations.get(HOOKS_ANNOTATION) and not gate:
         yield Cause(
             INVALID,
             "sidecar feature gate is not enabled in kubevirt-config, invalid entry "
-            f"metadata.annotations.{HOOKS_ANNOTATION}",
-            "metadata.annotations",
+            f"{at}.annotations.{HOOKS_ANNOTATION}",
+            f"{at}.annotations",
         )
 
 

@@ -1,7 +1,7 @@
 """What KubeVirt's create validator refuses of networks and interfaces, with its words.
 
 Source: KubeVirt pkg/network/admitter/{validator,netsource,binding,netiface}.go (main). Not here: MAC and PCI addresses,
-ports, DHCP options, interface states, DRA, passt's own conditions.
+ports, DHCP options, interface states, DRA.
 """
 
 from __future__ import annotations
@@ -10,16 +10,31 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from harness.rules import columns
 from harness.rules.causes import DUPLICATE, INVALID, NOT_SUPPORTED, REQUIRED, Cause
 from harness.rules.vmi import get, items, mapping
 
 _BINDINGS: Final = ("bridge", "masquerade", "sriov", "passtBinding", "binding")
+_DISCONTINUED: Final = {
+    "slirp": "Slirp interface support has been",
+    "passt": "Passt network binding has been",
+    "macvtap": "Macvtap network binding has been",
+}
 _MODELS: Final = frozenset(("e1000", "e1000e", "igb", "ne2k_pci", "pcnet", "rtl8139", "virtio"))
 _NAME: Final = re.compile(r"[A-Za-z0-9\-_]+", re.ASCII)
 
 
+def discontinued_causes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    """Bindings that no longer exist: refused on creation only."""
+    for index, interface in enumerate(items(vmi_spec, "domain", "devices", "interfaces")):
+        for name, text in _DISCONTINUED.items():
+            if interface.get(name) is not None:
+                path = f"{field}.domain.devices.interfaces[{index}].{name}"
+                yield Cause(INVALID, f"{text} discontinued since v1.3", path)
+
+
 def network_causes(
-    vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any], field: str
+    vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any], version: columns.Column, field: str
 ) -> Iterator[Cause]:
     """List what is refused, in the validator's order. `field`: where the VMI spec stands."""
     networks = tuple(items(vmi_spec, "networks"))
@@ -28,7 +43,7 @@ def network_causes(
     yield from _sources(networks, field)
     by_name = {str(network.get("name", "")): network for network in networks}
     for index, interface in enumerate(interfaces):
-        yield from _binding(interface, by_name, configuration, at=f"{at}[{index}]")
+        yield from _binding(interface, by_name, configuration, version, at=f"{at}[{index}]")
     yield from _unique_networks(networks, field)
     names = [str(interface.get("name", "")) for interface in interfaces]
     for index, network in enumerate(networks):
@@ -78,6 +93,7 @@ def _binding(
     interface: Mapping[str, Any],
     networks: Mapping[str, Mapping[str, Any]],
     configuration: Mapping[str, Any],
+    version: columns.Column,
     *,
     at: str,
 ) -> Iterator[Cause]:
@@ -92,6 +108,12 @@ def _binding(
     if interface.get("bridge") is not None and pod and not permitted:
         text = "Bridge on pod network configuration is not enabled under kubevirt-config"
         yield Cause(INVALID, text, f"{at}.name")
+    if interface.get("passtBinding") is None:
+        return
+    if not columns.gate("PasstBinding", column=version, configuration=configuration):
+        yield Cause(INVALID, "PasstBinding feature gate is not enabled", f"{at}.name")
+    if not pod:
+        yield Cause(INVALID, "PasstBinding interface only implemented with pod network", f"{at}.name")
 
 
 def _unique_networks(networks: tuple[Mapping[str, Any], ...], field: str) -> Iterator[Cause]:

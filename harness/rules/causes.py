@@ -12,6 +12,8 @@ INVALID: Final = "FieldValueInvalid"
 REQUIRED: Final = "FieldValueRequired"
 NOT_SUPPORTED: Final = "FieldValueNotSupported"
 DUPLICATE: Final = "FieldValueDuplicate"
+NOT_FOUND: Final = "FieldValueNotFound"
+FORBIDDEN: Final = "FieldValueForbidden"
 
 
 @dataclass(frozen=True, slots=True)

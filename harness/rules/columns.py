@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from harness.rules.errors import ColumnError
@@ -27,14 +27,20 @@ class Column:
     """`QemuOverhead`: 30Mi up to v1.9.0, 50Mi since c822873795."""
     webhook_writes_request: bool
     """The mutating webhook writes `resources.requests.memory` (v1.6); later the pod renderer alone does."""
+    overcommits_every_request: bool = False
+    """v1.6.2 alone: the renderer divides the memory request by the percentage, even one that was written (reverted in v1.6.3)."""
     beta_gates_on: bool
     """Beta feature gates are on unless disabled (since v1.9, 6a8dfaf64c)."""
     reserved_overhead: bool
     """`spec.domain.memory.reservedOverhead` counts."""
+    tdx_device: bool
+    """TDX and IOMMUFD ask for devices of their own (since v1.9)."""
     sev_by_snp_and_es: bool
     """SEV-SNP and SEV-ES also count 256Mi."""
     overhead_report: bool | None
     """VMI `status.memory.memoryOverhead` and the pod annotation: always, never, or None: by a Beta gate."""
+    storage_checked_twice: bool
+    """The create validator lists what is wrong with disks twice (as it always does with interfaces)."""
     fails_at_once: bool
     """A running VMI whose domain vanishes becomes Failed at once; on main only once its launcher stopped answering."""
 
@@ -48,8 +54,10 @@ COLUMNS: Final[Mapping[str, Column]] = {
             webhook_writes_request=True,
             beta_gates_on=False,
             reserved_overhead=False,
+            tdx_device=False,
             sev_by_snp_and_es=False,
             overhead_report=False,
+            storage_checked_twice=False,
             fails_at_once=True,
         ),
         Column(
@@ -58,8 +66,10 @@ COLUMNS: Final[Mapping[str, Column]] = {
             webhook_writes_request=False,
             beta_gates_on=False,
             reserved_overhead=False,
+            tdx_device=False,
             sev_by_snp_and_es=True,
             overhead_report=False,
+            storage_checked_twice=False,
             fails_at_once=True,
         ),
         Column(
@@ -68,8 +78,10 @@ COLUMNS: Final[Mapping[str, Column]] = {
             webhook_writes_request=False,
             beta_gates_on=False,
             reserved_overhead=True,
+            tdx_device=False,
             sev_by_snp_and_es=True,
             overhead_report=None,
+            storage_checked_twice=False,
             fails_at_once=True,
         ),
         Column(
@@ -78,8 +90,10 @@ COLUMNS: Final[Mapping[str, Column]] = {
             webhook_writes_request=False,
             beta_gates_on=True,
             reserved_overhead=True,
+            tdx_device=True,
             sev_by_snp_and_es=True,
             overhead_report=None,
+            storage_checked_twice=False,
             fails_at_once=True,
         ),
         Column(
@@ -88,15 +102,20 @@ COLUMNS: Final[Mapping[str, Column]] = {
             webhook_writes_request=False,
             beta_gates_on=True,
             reserved_overhead=True,
+            tdx_device=True,
             sev_by_snp_and_es=True,
             overhead_report=True,
+            storage_checked_twice=True,
             fails_at_once=False,
         ),
     )
 }
+_BETA_ON_MAIN_ONLY: Final = frozenset(("DecentralizedLiveMigration",))
 DEFAULT_COLUMN: Final = "main"
 _ALIASES: Final = {"latest": "main", "v1.10": "main"}
-_VERSION: Final = re.compile(r"v?(1\.\d+)(?:[.\-+].*)?", re.ASCII)
+_VERSION: Final = re.compile(r"v?(1\.\d+)(?:\.(\d+))?(?:[.\-+].*)?", re.ASCII)
+_RENDERS_SINCE: Final = 4
+"""Of v1.6: v1.6.4 got v1.7's renderer, which makes requests from the guest's memory, instead of the webhook."""
 
 
 def column(name: str) -> Column:
@@ -105,9 +124,18 @@ def column(name: str) -> Column:
     if (match := _VERSION.fullmatch(name)) is not None:
         key = _ALIASES.get(f"v{match[1]}", f"v{match[1]}")
     try:
-        return COLUMNS[key]
+        return _patched(COLUMNS[key], None if match is None else match[2])
     except KeyError:
         raise ColumnError(f"no KubeVirt version column {name!r}; known are {', '.join(COLUMNS)}") from None
+
+
+def _patched(column: Column, patch: str | None) -> Column:
+    """Column of a patch release; only v1.6's differ in what is kept here."""
+    if column.name != "v1.6" or patch is None:
+        return column
+    if int(patch) >= _RENDERS_SINCE:
+        return replace(column, webhook_writes_request=False)
+    return replace(column, overcommits_every_request=True) if patch == "2" else column
 
 
 def gate(name: str, *, column: Column, configuration: Mapping[str, Any], beta: bool = True) -> bool:
@@ -120,7 +148,7 @@ def gate(name: str, *, column: Column, configuration: Mapping[str, Any], beta: b
         return True
     if not column.beta_gates_on or name in (developer.get("disabledFeatureGates") or ()):
         return False
-    return beta
+    return beta and (column.name == "main" or name not in _BETA_ON_MAIN_ONLY)
 
 
 def image_volume(column: Column, configuration: Mapping[str, Any]) -> bool:

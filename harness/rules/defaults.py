@@ -1,8 +1,9 @@
 """What KubeVirt's mutating webhook writes into a VMI before anyone else sees it.
 
 Source: KubeVirt pkg/defaults/defaults.go `SetDefaultVirtualMachineInstance` (main; v1.6 writes the memory request too),
-pkg/liveupdate/memory/memory.go, pkg/network/vmispec/defaults.go, staging/…/core/v1/defaults.go.
-Not here: random values (`firmware.uuid`), metadata, status, Hyper-V dependencies, arm64 and s390x device defaults.
+pkg/liveupdate/memory/memory.go, pkg/network/vmispec/defaults.go, staging/…/core/v1/defaults.go; volumes, disks,
+probes and what an architecture asks for: rules.defaults_devices.
+Not here: random values (`firmware.uuid`), metadata, status, Hyper-V dependencies.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from harness.rules import columns
-from harness.rules.errors import QuantityError
+from harness.rules.defaults_devices import (
+    architecture_devices,
+    capacities,
+    pull_policies,
+    targets,
+    volume_disks,
+)
+from harness.rules.errors import MutationError, QuantityError
 from harness.rules.quantities import Format, Quantity
 from harness.rules.vmi import get, guest, hugepage_size, mapping, memory_or_zero, resource
 
@@ -54,11 +62,18 @@ def implicit_memory(vmi_spec: Mapping[str, Any]) -> Quantity | None:
 
 
 def default_spec(
-    vmi_spec: Mapping[str, Any], *, column: str, configuration: Mapping[str, Any] | None = None
+    vmi_spec: Mapping[str, Any],
+    *,
+    column: str,
+    configuration: Mapping[str, Any] | None = None,
+    template: bool = False,
 ) -> dict[str, Any]:
     """Return a copy of a VMI spec with KubeVirt's defaults, every memory and cpu quantity in canonical form.
 
-    Raises QuantityError for what is no quantity, ManifestError for fields of the wrong type.
+    `template`: only what the VM's validator sets before it checks the template (`SetDefaultVirtualMachineInstanceSpec`).
+
+    Raises QuantityError for what is no quantity, ManifestError for fields of the wrong type, MutationError where the
+    default interface is a bridge and bridges are not permitted.
     """
     configuration = configuration or {}
     version = columns.column(column)
@@ -67,20 +82,27 @@ def default_spec(
     for name in ("devices", "resources"):
         _child(domain, name)
     _canonical(domain)
+    capacities(out)
     out["architecture"] = out.get("architecture") or _default_architecture(configuration)
     machine = _child(domain, "machine")
     machine["type"] = machine.get("type") or _machine_type(str(out["architecture"]), configuration)
     _requests(out, domain, version, configuration)
     _guest(out, domain)
     _topology(out, domain)
+    pull_policies(out)
     _network(out, domain, configuration)
+    volume_disks(out, domain["devices"])
     if out.get("evictionStrategy") is None:
         out["evictionStrategy"] = configuration.get("evictionStrategy") or "None"
+    if template:
+        return out
     cpu = domain["cpu"]
+    acpi = _child(_child(domain, "features"), "acpi")
+    if acpi.get("enabled") is None:
+        acpi["enabled"] = out["architecture"] != "s390x"
+    targets(out, domain["devices"])
+    architecture_devices(domain, str(out["architecture"]))
     cpu["model"] = cpu.get("model") or configuration.get("cpuModel") or "host-model"
-    features = _child(domain, "features")
-    acpi = _child(features, "acpi")
-    acpi.setdefault("enabled", True)
     if live_update(configuration) and out["architecture"] != "arm64":
         _cpu_hotplug(cpu, configuration)
         _memory_hotplug(out, domain, configuration)
@@ -117,8 +139,16 @@ def _canonical(domain: dict[str, Any]) -> None:
         for name in ("guest", "maxGuest"):
             if memory.get(name) is not None:
                 memory[name] = str(Quantity.of(memory[name]))
+        if get(memory, "reservedOverhead", "addedOverhead") is not None:
+            reserved = _child(memory, "reservedOverhead")
+            reserved["addedOverhead"] = str(Quantity.of(reserved["addedOverhead"]))
     if domain.get("cpu") is not None:
-        _child(domain, "cpu")
+        cpu = _child(domain, "cpu")
+        for name in ("dedicatedCpuPlacement", "isolateEmulatorThread"):
+            if not cpu.get(name):
+                cpu.pop(name, None)
+    if not resources.get("overcommitGuestOverhead"):
+        resources.pop("overcommitGuestOverhead", None)
 
 
 def _default_architecture(configuration: Mapping[str, Any]) -> str:
@@ -126,10 +156,10 @@ def _default_architecture(configuration: Mapping[str, Any]) -> str:
 
 
 def _machine_type(architecture: str, configuration: Mapping[str, Any]) -> str:
+    if configuration.get("machineType"):
+        return str(configuration["machineType"])
     if machine := get(configuration, "architectureConfiguration", architecture, "machineType"):
         return str(machine)
-    if configuration.get("machineType") and architecture == "amd64":
-        return str(configuration["machineType"])
     return {"arm64": "virt", "s390x": "s390-ccw-virtio"}.get(architecture, "q35")
 
 
@@ -150,7 +180,8 @@ def _requests(
         if resource(out, "requests", "memory") is None:
             memory = implicit_memory(out)
             if memory is not None and memory.value() > 0:
-                written = overcommitted(memory, memory_overcommit(configuration))
+                percent = 100 if version.overcommits_every_request else memory_overcommit(configuration)
+                written = overcommitted(memory, percent)
                 _child(resources, "requests")["memory"] = str(written)
     default = configuration.get("cpuRequest")
     if default is None or Quantity.of(default).cmp(_DEFAULT_CPU_REQUEST) == 0:
@@ -181,7 +212,9 @@ def _topology(out: dict[str, Any], domain: dict[str, Any]) -> None:
     asked = resource(out, "limits", "cpu")
     if asked is None:
         asked = resource(out, "requests", "cpu")
-    cpu.update({"sockets": 1 if asked is None else int(asked.value()), "cores": 1, "threads": 1})
+    cpu |= {"sockets": 1 if asked is None else int(asked.value()) % (1 << 32), "cores": 1, "threads": 1}
+    if not cpu["sockets"]:
+        del cpu["sockets"]
 
 
 def _network(out: dict[str, Any], domain: dict[str, Any], configuration: Mapping[str, Any]) -> None:
@@ -189,6 +222,8 @@ def _network(out: dict[str, Any], domain: dict[str, Any], configuration: Mapping
     if devices.get("autoattachPodInterface") is False or out.get("networks") or devices.get("interfaces"):
         return
     kind = str(get(configuration, "network", "defaultNetworkInterface") or "bridge")
+    if kind == "bridge" and get(configuration, "network", "permitBridgeInterfaceOnPodNetwork") is False:
+        raise MutationError("bridge interface is not enabled in kubevirt-config")
     devices["interfaces"] = [{kind: {}, "name": "default"}]
     out["networks"] = [{"name": "default", "pod": {}}]
 

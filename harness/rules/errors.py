@@ -21,3 +21,7 @@ class ColumnError(RulesError):
 
 class ManifestError(RulesError):
     """A manifest the rules cannot be applied to (no spec, a field of the wrong type)."""
+
+
+class MutationError(ManifestError):
+    """What KubeVirt's mutating webhook answers where it can't set its defaults (400, the webhook's words)."""

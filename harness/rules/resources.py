@@ -105,7 +105,9 @@ def render_resources(
     containers = [
         _container(
             "compute",
-            _compute(vmi_spec, configuration, namespace, annotations=annotations, extra=extra.quantity),
+            _compute(
+                vmi_spec, configuration, namespace, version, annotations=annotations, extra=extra.quantity
+            ),
         )
     ]
     init: list[dict[str, Any]] = []
@@ -166,6 +168,7 @@ def _compute(
     vmi_spec: Mapping[str, Any],
     configuration: Mapping[str, Any],
     namespace: Namespace,
+    version: columns.Column,
     *,
     annotations: Mapping[str, Any],
     extra: Quantity,
@@ -183,8 +186,12 @@ def _compute(
         limits["ephemeral-storage"] += _EPHEMERAL
     limits |= _virtualization(vmi_spec, configuration)
 
-    if memory_or_zero(vmi_spec, "requests").is_zero():
-        _implicit_request(vmi_spec, requests, limits, percent=memory_overcommit(configuration))
+    percent = memory_overcommit(configuration)
+    if version.overcommits_every_request:
+        if percent != 100:
+            requests["memory"] = overcommitted(requests.get("memory", ZERO), percent)
+    elif memory_or_zero(vmi_spec, "requests").is_zero() and not version.webhook_writes_request:
+        _implicit_request(vmi_spec, requests, limits, percent=percent)
     if dedicated_cpu(vmi_spec):
         _pin(vmi_spec, requests, limits, annotations)
     else:
@@ -204,7 +211,7 @@ def _compute(
         request = requests["memory"]
         ratio = memory_limit_ratio(namespace.labels)
         calculated_limits["memory"] = Quantity.of_bytes(int(float(request.value()) * ratio), request.format)
-    for name in _devices(vmi_spec):
+    for name in _devices(vmi_spec, version, configuration):
         for merged in (calculated_requests, calculated_limits):
             merged[name] = merged.get(name, ZERO) + _ONE
     return calculated_requests | requests, calculated_limits | limits
@@ -226,7 +233,9 @@ def _virtualization(vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any
     return out
 
 
-def _devices(vmi_spec: Mapping[str, Any]) -> list[str]:
+def _devices(
+    vmi_spec: Mapping[str, Any], version: columns.Column, configuration: Mapping[str, Any]
+) -> list[str]:
     """Device plugin resources asked for one by one: GPUs, host devices, SEV, TDX, persistent reservations."""
     out = [
         str(device["deviceName"])
@@ -238,10 +247,14 @@ def _devices(vmi_spec: Mapping[str, Any]) -> list[str]:
     security = mapping(get(vmi_spec, "domain", "launchSecurity"))
     if security.get("sev") is not None or security.get("snp") is not None:
         out.append("devices.kubevirt.io/sev")
-    if security.get("tdx") is not None:
+    if security.get("tdx") is not None and version.tdx_device:
         out.append("devices.kubevirt.io/tdx")
     if any(get(disk, "lun", "reservation") for disk in items(vmi_spec, "domain", "devices", "disks")):
         out.append("devices.kubevirt.io/pr-helper")
+    if version.tdx_device and columns.gate(
+        "IOMMUFD", column=version, configuration=configuration, beta=False
+    ):
+        out.append("devices.kubevirt.io/iommufd")
     return out
 
 
