@@ -337,7 +337,9 @@ def _each(
             key=f"{key}-median",
             group="latency",
             name=f"{name}, median",
-            text="not seen" if half is None else f"{number(round(half, 3))} s",
+            text=("not measured" if key == "detection" else "not seen")
+            if half is None
+            else f"{number(round(half, 3))} s",
             value=None if half is None else finite(half),
             unit="s",
             n=len(rows) + missing,

@@ -30,12 +30,13 @@ FILES: Mapping[str, str] = {
     "csv": "report.csv",
 }
 """Form → file name."""
-_RENDER: Mapping[str, Callable[[RunView], str]] = {
+FORMS: Mapping[str, Callable[[RunView], str]] = {
     "md": render_markdown,
     "junit": render_junit,
     "json": render_json,
     "csv": render_csv,
 }
+"""Forms that are made of the view-model alone."""
 
 
 def write_reports(run: Path, *, forms: Iterable[str] = tuple(FILES), into: Path | None = None) -> RunView:
@@ -47,7 +48,7 @@ def write_reports(run: Path, *, forms: Iterable[str] = tuple(FILES), into: Path 
     view, observed = full_view(directory, load_claims(claims_file()))
     target = directory.path if into is None else into
     for form in forms:
-        text = render_page(view, observed) if form == "html" else _RENDER[form](view)
+        text = render_page(view, observed) if form == "html" else FORMS[form](view)
         try:
             target.mkdir(parents=True, exist_ok=True)
             write_atomically(target / FILES[form], text.encode("utf-8", "replace"))

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.judge.model import Finding
 from harness.records import model
-from harness.report.write import FILES, write_reports
+from harness.records.rundir import RunDirectory
+from harness.report.deaths import Death
+from harness.report.view import full_view
+from harness.report.write import FILES, FORMS, render_page
+from harness.spec.claims import load_claims
 from harness.units import Seconds
 from tests.report import directories as made
 
@@ -72,7 +77,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         versions={"kubevirtColumn": "main"},
         command=["density", "run", "suites/x.yaml"],
     )
-    write_reports(path)
+    view, observed = full_view(RunDirectory.open(path), load_claims())
+    # What `why` says is tested where it is made; here is how it is shown.
+    death = Death(
+        subject="density/vm-00001", cause="container-oom", certain=False, verdict="It outgrew its limit.",
+        text="Timeline\n  25.0 s  killed", proof=(42,),
+    )  # fmt: skip
+    view = replace(view, deaths=(death,))
+    for form, render in FORMS.items():
+        (path / FILES[form]).write_text(render(view), encoding="utf-8")
+    (path / FILES["html"]).write_text(render_page(view, observed), encoding="utf-8")
     return path
 
 
