@@ -59,6 +59,10 @@ def runs_command(runs: Path) -> int:
 def replay_command(run: Path, runs: Path) -> int:
     """Judge again and report; exit as the run would today."""
     directory = find_run(run, runs)
+    if not directory.provenance.scenario.get("text"):
+        raise errors.UsageError(
+            f"{directory.path}: a recording has no scenario; density import {directory.path} --scenario FILE judges it"
+        )
     claims = load_claims(claims_file())
     scenario = load_from_source(source_from_run(directory.provenance.scenario))
     findings = judge_directory(directory, claims, scenario=scenario)
