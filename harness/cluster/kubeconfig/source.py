@@ -20,6 +20,7 @@ from harness.cluster.kubeconfig.access import Access, review
 from harness.cluster.kubeconfig.options import Options
 from harness.cluster.kubeconfig.rights import Part
 from harness.cluster.probe import note
+from harness.embedded.machine.linux.qemu import KERNEL_ARGS
 from harness.kube import node as kubelet
 from harness.kube.config import Chosen, choose
 from harness.kube.connection import connect
@@ -27,12 +28,10 @@ from harness.kube.errors import Forbidden, KubeError, NotFound
 from harness.kube.objects import Objects
 from harness.kube.resources import KUBEVIRTS, LIMIT_RANGES, RESOURCE_QUOTAS
 from harness.units import MIB
+from workloads.image.oci import INITRD_PATH, KERNEL_PATH
 
 SIZE_TOLERANCE = 0.05
 """Share by which a node may differ from the size a scenario asks: firmware and kernel take a few percent of a machine."""
-KERNEL_PATH, INITRD_PATH = "/boot/vmlinuz", "/boot/initramfs.cpio"
-KERNEL_ARGS = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off no_timer_check 8250.nr_uarts=1 audit=0"
-"""As in suites/manifests/agent.yaml: a merge patch can only replace the whole string."""
 NO_NODE_ACCESS = "no access to the nodes of an existing cluster: only stats/summary shows them"
 
 
@@ -249,6 +248,7 @@ class KubeconfigCluster:
             "kernelArgs": arguments,
             "container": {
                 "image": self._options.agent_image,
+                "imagePullPolicy": "IfNotPresent",
                 "kernelPath": KERNEL_PATH,
                 "initrdPath": INITRD_PATH,
             },
