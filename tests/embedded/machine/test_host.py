@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -86,9 +87,27 @@ def test_a_record_of_an_earlier_boot_counts_for_nothing(root: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"pid": 1, "start": 1, "boot": "another", "run": "old"}))
     HostLock.take(run="r", undo=lambda _entry: None, root=root).release()
+    path.parent.mkdir()
     path.write_text("no record")
     HostLock.take(run="r", undo=lambda _entry: None, root=root).release()
-    assert path.read_bytes() == b""
+    assert not path.parent.exists()
+
+
+def test_a_lock_file_that_was_removed_under_us_is_no_lock(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before us gives back between our open and our flock."""
+    first = HostLock.take(run="first", undo=lambda _entry: None, root=root)
+    flock = fcntl.flock
+
+    def late(fd: int, how: int) -> None:
+        first.release()
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    second = HostLock.take(run="second", undo=lambda _entry: None, root=root)
+    assert json.loads((root / PATH).read_bytes())["run"] == "second"
+    second.release()
 
 
 def test_what_was_given_back_is_not_undone_again(root: Path, tmp_path: Path) -> None:

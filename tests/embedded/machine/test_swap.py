@@ -180,6 +180,17 @@ def test_a_new_zram_device_is_named_before_it_is_made(root: Path, lock: HostLock
     assert (control / "hot_remove").read_text() == "5"
 
 
+def test_doctor_knows_whether_any_swap_area_can_be_made(root: Path) -> None:
+    (root / "proc/self").mkdir()
+    mountinfo = root / "proc/self/mountinfo"
+    mountinfo.write_text("1 0 8:1 / / rw - ext4 /dev/a rw\n")
+    assert swap.why_no_area(root=root) == ""
+    mountinfo.write_text("1 0 8:1 / / rw - overlay overlay rw\n")
+    assert "an overlay can't map a swap file to blocks" in swap.why_no_area(root=root)
+    hosttree.zram(root)
+    assert swap.why_no_area(root=root) == ""
+
+
 # -- containers ------------------------------------------------------------------------------------------------------
 
 

@@ -28,7 +28,7 @@ LEFT_OUT = re.compile(
     r"/(test|tests|idlelib|lib2to3|tkinter|turtledemo|ensurepip|distutils|pydoc_data|site-packages)/"
 )
 
-pytestmark = [pytest.mark.guest, pytest.mark.soak, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.guest, pytest.mark.soak, pytest.mark.timeout(600)]
 
 
 def python_entries(modules: Mapping[str, bytes]) -> list[cpio.Entry]:
@@ -116,7 +116,7 @@ async def test_our_v2_code_holds_against_a_kernel_with_nothing_but_v2(
             kernel_args="cgroup_no_v1=all PYTHONHASHSEED=0",
         )
         guest = await pod.start_guest("compute", shape)
-        async with asyncio.timeout(280):
+        async with asyncio.timeout(560):
             async for chunk in guest.console.read(from_start=True):
                 seen += chunk
     found = re.search(rb"V2 (\{.*\})", seen)

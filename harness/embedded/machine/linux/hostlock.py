@@ -7,6 +7,7 @@ the original ones. The record is also what an undo entry is checked against: onc
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -35,31 +36,46 @@ class HostLock:
     def take(cls, *, run: str, undo: Undo, root: Path = Path("/")) -> Self:
         """Take the lock, after its undo entry stands. Raises HostBusy with whose it is, MachineError when not root."""
         path = root / PATH
-        try:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise MachineError(f"host settings: {path}: {error.strerror}: run it as root") from error
-        try:
+        while True:
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise HostBusy(_busy(_read(path))) from error
-            _check(_read(path))
-            me = procfs.identity(os.getpid())
-            owner = {
-                "pid": os.getpid(),
-                "start": me.start if me else 0,
-                "boot": procfs.boot_id(),
-                "run": run,
-                "token": secrets.token_hex(8),
-            }
-            lock = cls(path=path, owner=owner, fd=fd)
-            undo({"op": "host-lock", "path": str(path), **lock.mark})
-            os.pwrite(fd, json.dumps(owner).encode(), 0)
-        except BaseException:
+                path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except FileNotFoundError:  # the one before us removed the directory just now
+                continue
+            except OSError as error:
+                raise MachineError(f"host settings: {path}: {error.strerror}: run it as root") from error
+            try:
+                lock = cls._locked(path, fd, run=run, undo=undo)
+            except BaseException:
+                os.close(fd)
+                raise
+            if lock is not None:
+                return lock
             os.close(fd)
-            raise
+
+    @classmethod
+    def _locked(cls, path: Path, fd: int, *, run: str, undo: Undo) -> Self | None:
+        """Lock and write the record; None when the file was removed under us by the one before."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HostBusy(_busy(_read(path))) from error
+        _check(_read(path))
+        if not _is_at(path, fd):
+            return None
+        me = procfs.identity(os.getpid())
+        owner = {
+            "pid": os.getpid(),
+            "start": me.start if me else 0,
+            "boot": procfs.boot_id(),
+            "run": run,
+            "token": secrets.token_hex(8),
+        }
+        lock = cls(path=path, owner=owner, fd=fd)
+        undo({"op": "host-lock", "path": str(path), **lock.mark})
+        data = json.dumps(owner).encode()
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, data, 0)
         return lock
 
     @property
@@ -72,7 +88,7 @@ class HostLock:
         if self.fd < 0:
             return
         if everything_given_back:
-            os.ftruncate(self.fd, 0)
+            _remove(self.path)
         os.close(self.fd)
         self.fd = -1
 
@@ -105,7 +121,7 @@ def clear(entry: Mapping[str, Any]) -> str | None:
     failed = _read(Path(entry["path"]))["failed"]
     if failed:
         raise MachineError(f"not given back yet: {', '.join(failed)}")
-    os.truncate(entry["path"], 0)
+    _remove(Path(entry["path"]))
     return "released"
 
 
@@ -118,6 +134,19 @@ def _note(entry: Mapping[str, Any], *, failed: bool) -> None:
     now = [*others, key] if failed else others
     if now != found.get("failed", []):
         path.write_text(json.dumps({**found, "failed": now}), encoding="utf-8")
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty, or gone
+        path.parent.rmdir()
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(fd).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _check(found: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from harness.embedded.machine.base import GuestImage
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import accel, cgroup, kmsg, procfs, qemu
+from harness.embedded.machine.linux import accel, cgroup, kmsg, procfs, qemu, swap
 from harness.units import GIB, MIB
 
 MACHINE = frozenset({"cgroup-write", "cgroup-v2", "kvm", "ksm", "swap", "oom-adj-negative", "kmsg"})
@@ -163,7 +163,12 @@ def _swap(hierarchy: cgroup.Hierarchy | cgroup.Unwritable) -> Capability:
     root = hierarchy.root if isinstance(hierarchy, cgroup.Hierarchy) and hierarchy.version == "v1" else None
     if root is not None and not (root / "memory.memsw.limit_in_bytes").exists():
         return _no("swap", "this kernel does not account swap per cgroup", "boot with swapaccount=1")
-    return _yes("swap")
+    why = swap.why_no_area()
+    return (
+        _no("swap", why, "set TMPDIR to a directory on a disk, or run `modprobe zram`")
+        if why
+        else _yes("swap")
+    )
 
 
 def _oom_adj_negative() -> Capability:

@@ -145,6 +145,24 @@ def default_folder(*, proc: Path = filesystem.PROC) -> Path:
     )
 
 
+def why_no_area(*, root: Path = Path("/")) -> str:
+    """'' where some kind of swap area can be made, else why not. Changes nothing."""
+    try:
+        _tool("mkswap")
+        default_folder(proc=root / "proc")
+    except HostLack as error:
+        why = str(error)
+    else:
+        return ""
+    if why.startswith("mkswap"):
+        return why
+    try:
+        _choose_zram(root)
+    except HostLack:
+        return why
+    return ""
+
+
 def why_no_file(folder: Path, *, proc: Path = filesystem.PROC) -> str:
     """'' where a swap file can lie in this directory, else why not, in one line."""
     try:
