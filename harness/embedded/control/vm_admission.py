@@ -9,20 +9,17 @@ from __future__ import annotations
 import copy
 import random
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from harness.embedded.api.errors import StatusError
 from harness.embedded.api.objects import Object
 from harness.rules import admission as words
 from harness.rules import schema
-from harness.rules.causes import Cause
+from harness.rules.admission_vm import RUNNING_DEPRECATED, run_strategy_causes
 from harness.rules.defaults import default_spec
 from harness.rules.errors import ManifestError, QuantityError
 
-STRATEGIES = ("Halted", "Manual", "Always", "RerunOnFailure", "Once")
-RUNNING_DEPRECATED = "spec.running is deprecated, please use spec.runStrategy instead."
-_EXCLUSIVE = "Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please use RunStrategy instead"
 _PCI = "kubevirt.io/pci-topology-version"
 
 
@@ -55,7 +52,7 @@ def admit_vm(
             configuration=configuration,
             field="spec.template.spec",
         ),
-        *_run_strategy(vm["spec"]),
+        *run_strategy_causes(vm["spec"], column=column, configuration=configuration),
     ]
     if causes:
         raise StatusError(words.refused(words.VM_VALIDATOR, causes))
@@ -72,16 +69,3 @@ def admit_vm(
     template |= {"metadata": metadata, "spec": spec}
     warnings = (RUNNING_DEPRECATED,) if vm["spec"].get("running") is not None else ()
     return {**vm, "spec": {**vm["spec"], "template": template}}, warnings
-
-
-def _run_strategy(spec: Mapping[str, Any]) -> Iterator[Cause]:
-    running, strategy = spec.get("running"), spec.get("runStrategy")
-    if running is not None and strategy is not None:
-        yield Cause(words.INVALID, _EXCLUSIVE, "spec.running")
-    if running is None and strategy is None:
-        yield Cause(words.INVALID, "RunStrategy must be specified", "spec.running")
-    if strategy == "WaitAsReceiver":
-        gate = "DecentralizedLiveMigration feature gate is not enabled in kubevirt resource"
-        yield Cause(words.INVALID, f"Invalid RunStrategy ({strategy}), {gate}", "spec.runStrategy")
-    elif strategy is not None and strategy not in STRATEGIES:
-        yield Cause(words.INVALID, f"Invalid RunStrategy ({strategy})", "spec.runStrategy")
