@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import harness.run.undo_kind
+import harness.run.undo_namespace
 import harness.run.undo_kubeconfig  # noqa: F401 - these register how clusters are undone
 from harness.cli import errors
 from harness.cluster.kind.settings import KindSettings

@@ -94,6 +94,37 @@ class Cluster(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRequest:
+    """Settings of the machine that nodes share, for as long as the cluster is up.
+
+    `ksm`: file below /sys/kernel/mm/ksm → text, in the order to write them. `swap_size` bytes; None: as it is.
+    """
+
+    ksm: Mapping[str, str] = field(default_factory=dict)
+    swap_kind: Literal["file", "zram"] | None = None
+    swap_size: Bytes | None = None
+
+
+@runtime_checkable
+class HostSettable(Protocol):
+    """A cluster on a machine whose KSM and swap can be set."""
+
+    async def apply_host(self, request: HostRequest) -> None:
+        """Set them before the nodes are made; given back on exit. Raises NotObservable (there is none), ClusterError."""
+        ...
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A cluster that can be reached again after this process is gone, for undoing."""
+
+    @property
+    def address(self) -> Mapping[str, str]:
+        """`kubeconfig` (path of the file) and `context`."""
+        ...
+
+
 @runtime_checkable
 class Shared(Protocol):
     """What a cluster that others use too has beside `Cluster`."""

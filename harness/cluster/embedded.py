@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
-from harness.cluster.base import Evidence, NodeHandle, NodeRequest, Reading
+from harness.cluster.base import Evidence, HostRequest, NodeHandle, NodeRequest, Reading
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.cluster.probe import Probe, note
 from harness.embedded.cluster import EmbeddedCluster
@@ -19,7 +19,7 @@ from harness.embedded.kubelet.guests import DEAF, NONCE
 from harness.embedded.kubelet.timing import Timing
 from harness.embedded.kubevirt import KUBEVIRT_NAME, KUBEVIRT_NAMESPACE
 from harness.embedded.machine.base import Machine, Node, OomKill
-from harness.embedded.machine.errors import MachineError
+from harness.embedded.machine.errors import HostLack, MachineError
 from harness.embedded.running import RunningPod
 from harness.kube.connection import connect
 from harness.kube.errors import KubeError
@@ -140,6 +140,30 @@ class EmbeddedSource:
             handles.append(NodeHandle(name=node.name, kube_name=name, memory=memory))
         return tuple(handles)
 
+    async def apply_host(self, request: HostRequest) -> None:
+        """Set KSM and swap of the machine until it closes. Raises NotObservable where it has none, ClusterError."""
+        apply = getattr(self.machine, "apply_host", None)
+        if apply is None:
+            raise NotObservable("the machine under this cluster has no KSM or swap of its own")
+        # Only a machine that is a real one has settings; simulated ones don't import its module.
+        from harness.embedded.machine.linux.host import HostSettings  # noqa: PLC0415
+        from harness.embedded.machine.linux.swap import SwapSettings  # noqa: PLC0415
+
+        swap = None
+        if request.swap_kind is not None and request.swap_size is not None:
+            swap = SwapSettings(size=request.swap_size, kind=request.swap_kind)
+        try:
+            await apply(HostSettings(ksm=dict(request.ksm), swap=swap))
+        except HostLack as error:
+            raise NotObservable(str(error)) from error
+        except (MachineError, OSError) as error:
+            raise ClusterError(str(error)) from error
+
+    def places(self) -> tuple[str, ...]:
+        """Cgroup directories of the nodes, where the machine has any."""
+        groups = (getattr(node, "group", None) for node in self._nodes.values())
+        return tuple(str(group.path) for group in groups if group is not None)
+
     async def configure_kubevirt(self, configuration: Mapping[str, Any]) -> None:
         """Merge into the KubeVirt CR's spec.configuration; the CR ends with the cluster."""
         if not configuration:
@@ -173,6 +197,11 @@ class EmbeddedSource:
     def pods(self) -> tuple[RunningPod, ...]:
         """Pods to look at."""
         return self.embedded.running.pods()
+
+    def host(self) -> Mapping[str, Mapping[str, Any]] | None:
+        """What the machine says of itself; None: it does not."""
+        samples = getattr(self.machine, "host_samples", None)
+        return None if samples is None else samples()
 
     def oom_kills(self) -> AsyncIterator[OomKill]:
         """Kills to report."""

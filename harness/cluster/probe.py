@@ -39,6 +39,10 @@ KSM_FILES = (
 )
 
 
+HOST_SOURCES = ("meminfo", "ksm", "swap", "psi")
+"""What of it becomes records (records/model.py Source)."""
+
+
 class Sight(Protocol):
     """What there is to look at."""
 
@@ -48,6 +52,10 @@ class Sight(Protocol):
 
     def pods(self) -> tuple[RunningPod, ...]:
         """Every pod with a sandbox now."""
+        ...
+
+    def host(self) -> Mapping[str, Mapping[str, Any]] | None:
+        """What the machine says of itself, by `source`; None: read it here."""
         ...
 
     def oom_kills(self) -> AsyncIterator[OomKill]:
@@ -121,7 +129,13 @@ class Probe:
                         data = {**memory, "oomScoreAdj": pod.guest.oom_score_adj}
                         yield sample("process", pod.node, pod.vmi, data)
         if tick % HOST_EVERY == 0:
-            yield from host()
+            told = self._sight.host()
+            if told is None:
+                yield from host()
+            else:
+                for source in HOST_SOURCES:
+                    if source in told:
+                        yield sample(source, "", "host", dict(told[source]))
 
     def _killed(self, kill: OomKill) -> Reading:
         whose = self._whose.get(kill.pod_uid)

@@ -27,6 +27,7 @@ PATIENCE = 30.0
 """Seconds during which an idempotent call is repeated: a control plane's leader change or restart takes 10-20."""
 
 PatchType = Literal["merge", "json", "strategic"]
+Validation = Literal["Strict", "Warn", "Ignore"]
 _PATCHES: Mapping[PatchType, str] = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -91,9 +92,17 @@ class Objects:
         return items, str(meta.get("resourceVersion", ""))
 
     async def create(
-        self, resource: Resource, manifest: Mapping[str, Any], *, namespace: str = "", strict: bool = True
+        self,
+        resource: Resource,
+        manifest: Mapping[str, Any],
+        *,
+        namespace: str = "",
+        strict: bool = True,
+        validation: Validation | None = None,
     ) -> dict[str, Any]:
         """Create an object; unknown fields are refused unless `strict` is off (then they come back as warnings).
+
+        `validation`: `fieldValidation` in place of what `strict` says.
 
         Raises Invalid, Forbidden, Conflict with the server's message. Not repeated when the answer was lost.
         """
@@ -101,7 +110,7 @@ class Objects:
             "POST",
             resource.path(namespace=namespace),
             when=_throttled,
-            params={"fieldManager": "density", "fieldValidation": "Strict" if strict else "Warn"},
+            params={"fieldManager": "density", "fieldValidation": validation or ("Strict" if strict else "Warn")},
             body=manifest,
         )
 

@@ -20,9 +20,13 @@ class Interrupt:
     def __init__(self) -> None:
         self.level = 0
         self._scopes: dict[asyncio.Timeout, int] = {}
+        self._pauses: list[asyncio.Event] = []
 
     def request(self) -> None:
-        """Stop, or stop harder."""
+        """Stop, or stop harder; or only go on, where someone waits for just that."""
+        if self._pauses:
+            self._pauses.pop().set()
+            return
         self.level += 1
         for scope, level in list(self._scopes.items()):
             if level <= self.level:
@@ -49,6 +53,17 @@ class Interrupt:
         finally:
             if timeout is not None:
                 self._scopes.pop(timeout, None)
+
+    @contextmanager
+    def pause(self) -> Iterator[asyncio.Event]:
+        """Let the next request set an event instead of stopping anything."""
+        event = asyncio.Event()
+        self._pauses.append(event)
+        try:
+            yield event
+        finally:
+            if event in self._pauses:
+                self._pauses.remove(event)
 
     @contextmanager
     def signals(self) -> Iterator[None]:

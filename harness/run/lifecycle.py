@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 
 import harness
-from harness.cluster.base import Cluster, SavesLogs
+from harness.cluster.base import Cluster, SavesLogs, Undo
 from harness.cluster.errors import ClusterError
 from harness.kube.errors import KubeError
 from harness.records.errors import RecordsError
@@ -31,6 +31,7 @@ async def run_once(
     settings: Settings,
     interrupt: Interrupt,
     control_of: ControlOf | None = None,
+    undo: Undo | None = None,
 ) -> Run:
     """Bring the cluster up, run, take it down. What went wrong once the run had begun is in the result, and on record.
 
@@ -45,7 +46,13 @@ async def run_once(
         async with interrupt.scope(1, what="interrupted before the run began"):
             await stack.enter_async_context(cluster)
         return await _on_record(
-            scenario, claims, cluster, settings=settings, interrupt=interrupt, control_of=control_of
+            scenario,
+            claims,
+            cluster,
+            settings=settings,
+            interrupt=interrupt,
+            control_of=control_of,
+            undo=undo,
         )
 
 
@@ -57,6 +64,7 @@ async def _on_record(
     settings: Settings,
     interrupt: Interrupt,
     control_of: ControlOf | None,
+    undo: Undo | None,
 ) -> Run:
     began = round(time.time(), 3)
     provenance = Provenance(
@@ -82,7 +90,7 @@ async def _on_record(
         async with recording(settings.runs, provenance, started=began) as made:
             settings.progress.started(made.directory, scenario)
             orchestrator = Orchestrator(
-                scenario, claims, cluster, settings=settings, made=made, control_of=control_of
+                scenario, claims, cluster, settings=settings, made=made, control_of=control_of, undo=undo
             )
             result = orchestrator.result
             await orchestrator.run(interrupt)

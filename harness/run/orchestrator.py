@@ -10,25 +10,36 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import yaml
-
-from harness.cluster.base import Cluster, NodeHandle, NodeRequest, Shared
-from harness.cluster.errors import NotObservable
+from harness.cluster.base import (
+    Addressed,
+    Cluster,
+    HostRequest,
+    HostSettable,
+    NodeHandle,
+    NodeRequest,
+    Shared,
+    Undo,
+)
+from harness.cluster.errors import ClusterError, NotObservable
 from harness.judge.judge import still_open, timeline_of
 from harness.kube.connection import Connection, connect
 from harness.kube.errors import ApiError, KubeError
 from harness.kube.objects import Objects
-from harness.kube.resources import BY_KIND, NAMESPACES, NODES, VMIS, VMS
-from harness.records.model import Note, Record, Sample
+from harness.kube.resources import NAMESPACES, NODES, VMIS, VMS
+from harness.kube.vnc import try_vnc
+from harness.records.model import Action, Note, Record, Sample
 from harness.records.rundir import RunDirectory
-from harness.run import health
+from harness.run import health, undo_namespace
+from harness.run.consoles import Consoles
+from harness.run.creating import OK, Creator, refusals_wanted, unscheduled_wanted
 from harness.run.errors import RunError
 from harness.run.fleet import RUN_LABEL, Planned, plan
 from harness.run.guests import Guests
+from harness.run.health_check import prove_healthy
+from harness.run.holding import how_to_look
 from harness.run.interrupt import Interrupt, Interrupted
 from harness.run.observers import Observers
 from harness.run.recorder import Recording
@@ -38,6 +49,7 @@ from harness.run.tasks import background
 from harness.run.teardown import pods_gone
 from harness.run.workload import Held, Workload
 from harness.run.world import World
+from harness.spec.expectations import Vnc
 from harness.spec.model import Claim, Scenario
 
 NODES_READY = 120.0
@@ -46,6 +58,9 @@ TEARDOWN = 60.0
 """Seconds to wait for the run's pods to be gone; deletion is asked for without grace."""
 LOOK_AGAIN = 0.5
 """Seconds at least between two questions to the judge: it answers on the loop that must stay punctual."""
+
+UNSCHEDULABLE = 10.0
+"""Seconds a cluster others use too may take to find room, e.g. for a pod that is just going: the scheduler tries again."""
 
 Outcome = Literal["complete", "interrupted", "failed", "not-observable"]
 
@@ -58,6 +73,8 @@ class Run:
     outcome: Outcome = "failed"
     reason: str = ""
     held: Held = field(default_factory=dict)
+    was_held: bool = False
+    """Someone looked around in it before it was taken down."""
     delay: float = 0.0
     """Seconds from the end of the workload to the first death (0: it came earlier); the whole window if nobody died."""
 
@@ -83,7 +100,9 @@ class Orchestrator:
         settings: Settings,
         made: Recording,
         control_of: ControlOf | None = None,
+        undo: Undo | None = None,
     ) -> None:
+        self._undo = undo
         self._scenario = scenario
         self._cluster = cluster
         self._settings = settings
@@ -95,11 +114,12 @@ class Orchestrator:
         given = self._shared.namespace if self._shared is not None else ""
         self._own_namespace = not given
         self._namespace = given or f"density-{self._id}"
-        self._vms: list[str] = []
+        self._creator: Creator | None = None
         self._world = World()
         self._timeline = timeline_of(made.directory.provenance, scenario)
         self._claims = claims
         self._news = True
+        self._actions: set[str] = set()
         self.result = Run(directory=made.directory)
         self._stream.listen(self._world.apply)
         self._stream.listen(self._timeline.add)
@@ -110,10 +130,14 @@ class Orchestrator:
         # Measurements alone never close a check; objects, actions, consoles and OOM reports do.
         if not isinstance(record, Sample | Note):
             self._news = True
+        if isinstance(record, Action):
+            self._actions.add(record.what)
 
     async def run(self, interrupt: Interrupt) -> None:
         """Run to the end of the window and clean up. Raises Interrupted, ClusterError, KubeError, RunError, Deadline."""
         step = self._settings.progress.step
+        for text in self._settings.cautions:
+            self._stream.note("preflight", text)
         async with background() as own:
             own.start(self._made.flushing(), "flush")
             own.start(health.guard(self._stream), "health")
@@ -142,6 +166,7 @@ class Orchestrator:
     async def _prepare(self) -> tuple[NodeHandle, ...]:
         scenario = self._scenario
         self._check_needs()
+        await self._apply_host()
         for node in scenario.nodes:
             self._stream.action("configure-kubelet", node.name, config=dict(node.kubelet), memory=node.memory)
         handles = await self._cluster.prepare_nodes(
@@ -160,9 +185,49 @@ class Orchestrator:
             capabilities=dict(self._cluster.capabilities()),
             nodes={h.name: {"name": h.kube_name, "memory": h.memory} for h in handles},
         )
-        self._stream.action("configure-kubevirt", configuration=dict(scenario.kubevirt))
-        await self._cluster.configure_kubevirt(scenario.kubevirt)
+        await self._configure_kubevirt()
         return handles
+
+    async def _apply_host(self) -> None:
+        """Set what the nodes share, before there are nodes. Raises NotObservable where that can't be done from here."""
+        host = self._scenario.host
+        ksm = host.ksm.files if host.ksm is not None else {}
+        if not ksm and host.swap is None:
+            return
+        if not isinstance(self._cluster, HostSettable):
+            raise NotObservable(
+                f"KSM and swap of the machines of a {self._cluster.kind} cluster can't be set from here"
+            )
+        swap = host.swap
+        request = HostRequest(
+            ksm=ksm,
+            swap_kind=swap.kind if swap is not None else None,
+            swap_size=swap.size if swap is not None else None,
+        )
+        self._stream.action(
+            "configure-host",
+            "host",
+            ksm=dict(ksm),
+            swap={"kind": swap.kind, "size": swap.size} if swap else {},
+        )
+        await self._cluster.apply_host(request)
+
+    async def _configure_kubevirt(self) -> None:
+        configuration = self._scenario.kubevirt
+        self._stream.action("configure-kubevirt", configuration=dict(configuration))
+        try:
+            await self._cluster.configure_kubevirt(configuration)
+        except ClusterError as error:
+            cause = error.__cause__
+            if not isinstance(cause, ApiError) or "kubevirt" not in refusals_wanted(self._scenario):
+                raise
+            self._answered("configure-kubevirt", "kubevirt", cause.status, str(cause))
+        else:
+            if configuration:
+                self._answered("configure-kubevirt", "kubevirt", OK)
+
+    def _answered(self, request: str, target: str, code: int, message: str = "") -> None:
+        self._stream.action("answer", target, request=request, code=code, message=message, warnings=[])
 
     async def _connected(
         self, connection: Connection, handles: tuple[NodeHandle, ...], interrupt: Interrupt
@@ -183,12 +248,19 @@ class Orchestrator:
                 self._made.directory.update(kubelet=kubelet)
                 observers.probe(self._cluster, handles)
                 observers.stats(handles)
-                await self._loaded(objects, observers, handles, kubelet)
+                await self._loaded(connection, observers, handles, kubelet, interrupt)
             finally:
-                if not (self._settings.keep or self._cluster.disposable):
-                    await self._tidy(objects, interrupt)
+                if not self._cluster.disposable:
+                    if self._settings.keep:
+                        self._settings.progress.step(f"kept: everything in namespace {self._namespace}")
+                    else:
+                        await self._tidy(objects, interrupt)
+                        await self._heal(objects, handles, interrupt)
 
     async def _make_namespace(self, objects: Objects) -> None:
+        if self._undo is not None and not self._settings.keep and isinstance(self._cluster, Addressed):
+            where = self._cluster.address
+            self._undo(undo_namespace.entry(namespace=self._namespace, run=self._id, **where))
         self._stream.action("create-namespace", self._namespace)
         await objects.create(
             NAMESPACES,
@@ -207,26 +279,35 @@ class Orchestrator:
 
     async def _loaded(
         self,
-        objects: Objects,
+        connection: Connection,
         observers: Observers,
         handles: tuple[NodeHandle, ...],
         kubelet: Mapping[str, Mapping[str, Any]],
+        interrupt: Interrupt,
     ) -> None:
         step, stream, world = self._settings.progress.step, self._stream, self._world
         guests = Guests(stream, world)
-        planned = await self._plan(objects, handles)
+        planned = await self._plan(Objects(connection), handles)
         if self._shared is not None:
             for text in await self._shared.admit(self._namespace, [one.manifest for one in planned]):
                 stream.note("quota", text)
         step(f"creating {len(planned)} guests")
-        consoles = self._made.directory.artefacts / "consoles"
-        consoles.mkdir()
-        for one in planned:
-            await self._create(objects, one)
-            ended = partial(world.is_over, one.vmi)
-            guests.attach(one.vmi, observers.console(one.vmi, consoles / f"{one.name}.log", ended=ended))
+        artefacts = self._made.directory.artefacts
+        consoles = Consoles(observers, guests, world, directory=artefacts / "consoles")
+        stream.listen(consoles.notice)
+        self._creator = Creator(
+            self._scenario,
+            connection,
+            namespace=self._namespace,
+            manifests=artefacts / "manifests",
+            stream=stream,
+            world=world,
+        )
+        await self._creator.create_all(planned, lambda one: consoles.open(one.vmi))
+        planned = tuple(one for one in planned if one.vmi in world.guests)
         step("waiting for the guests' hello")
         await self._greeted(planned)
+        await self._ask_for_vnc(connection, planned)
         members: dict[str, tuple[str, ...]] = {f.name: () for f in self._scenario.fleet}
         for one in planned:
             members[one.fleet] += (one.vmi,)
@@ -241,17 +322,70 @@ class Orchestrator:
             replay=self._control_of.held if self._control_of else None,
         )
         step("running the workload")
+        hold_on = "" if self._control_of else self._settings.hold_on
         try:
-            await workload.run()
+            await self._work(workload, guests, hold_on)
         finally:
             self.result.held = workload.held
         stream.action("workload-done")
         done = stream.now
         step("watching what comes of it")
-        why = await self._window()
-        stream.action("window-end", reason=why)
+        happened = self._world.happened.get(hold_on, set())
+        keep = self._settings.keep and self._cluster.disposable and not self._control_of
+        if not happened or keep:
+            await self._close_window(until=hold_on)
         deaths = world.first_death.values()
         self.result.delay = max(0.0, min(deaths, default=stream.now) - done)
+        if happened or keep:
+            await self._hold(handles, interrupt, ", ".join(sorted(happened)) or "--keep")
+
+    async def _work(self, workload: Workload, guests: Guests, hold_on: str) -> None:
+        """Drive the workload to its end, or until that happens which the run is to be held on."""
+        if not hold_on:
+            await workload.run()
+            return
+        work = asyncio.create_task(workload.run(), name="workload")
+        happened = asyncio.create_task(self._stream.until(lambda: self._world.happened[hold_on]))
+        try:
+            await asyncio.wait({work, happened}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+        finally:
+            stopped = not work.done()
+            for task in (work, happened):
+                task.cancel()
+            await asyncio.gather(work, happened, return_exceptions=True)
+        if stopped:
+            for vmi in self._world.guests:
+                if self._world.is_ready(vmi):
+                    await guests.send(vmi, "stop")
+
+    async def _close_window(self, *, until: str = "") -> None:
+        why = await self._window(until)
+        self._stream.action("window-end", reason=why)
+
+    async def _hold(self, handles: tuple[NodeHandle, ...], interrupt: Interrupt, why: str) -> None:
+        """Keep everything as it is until someone says to go on; what is judged ends when it would have anyway."""
+        self.result.was_held = True
+        how = how_to_look(self._cluster, self._made, self._world, namespace=self._namespace, nodes=handles)
+        self._stream.action("held", why, how=list(how))
+        self._settings.progress.step(f"held: {why}")
+        async with background() as watching:
+            if "window-end" not in self._actions:
+                watching.start(self._close_window(), "window")
+            with interrupt.pause() as released:
+                await self._settings.holder.hold(how, released)
+        if "window-end" not in self._actions:
+            self._stream.action("window-end", reason="held until released")
+
+    async def _ask_for_vnc(self, connection: Connection, planned: tuple[Planned, ...]) -> None:
+        """Ask for the graphical consoles the scenario asks about."""
+        wanted = {c.expectation.of for c in self._scenario.checks if isinstance(c.expectation, Vnc)}
+        for one in planned:
+            if not {one.fleet, "all"} & wanted or self._world.is_dead(one.vmi):
+                continue
+            code, message = await try_vnc(connection, namespace=self._namespace, name=one.name)
+            self._answered("vnc", one.vmi, code, message)
 
     async def _plan(self, objects: Objects, handles: tuple[NodeHandle, ...]) -> tuple[Planned, ...]:
         all_nodes, _ = await objects.list_all(NODES)
@@ -266,33 +400,37 @@ class Orchestrator:
             nonce=lambda: secrets.token_hex(8),
         )
 
-    async def _create(self, objects: Objects, one: Planned) -> None:
-        manifests = self._made.directory.artefacts / "manifests"
-        manifests.mkdir(exist_ok=True)
-        text = yaml.safe_dump(dict(one.manifest), sort_keys=False)
-        (manifests / f"{one.name}.yaml").write_text(text, encoding="utf-8")
-        self._world.expect_guest(one.vmi, one.nonce)
-        self._stream.action("create", one.vmi, fleet=one.fleet, nonce=one.nonce)
-        known = BY_KIND.get(str(one.manifest.get("kind")), VMIS)
-        # The page's examples say v1alpha3: the API takes an object only at the address of its own version.
-        version = str(one.manifest.get("apiVersion", "")).rpartition("/")[2]
-        resource = replace(known, version=version or known.version)
-        if known is VMS:
-            self._vms.append(one.name)
-        try:
-            await objects.create(resource, one.manifest, namespace=self._namespace)
-        except ApiError as error:
-            raise RunError(f"{resource.kind} {one.name} was refused: {error}") from error
-
     async def _greeted(self, planned: tuple[Planned, ...]) -> None:
         world = self._world
         within = READY_BASE + READY_PER_GUEST * len(planned)
+        homeless_too = unscheduled_wanted(self._scenario)
+        clock = asyncio.get_running_loop().time
+        since: dict[str, float] = {}
 
         def missing() -> list[str]:
-            return [one.vmi for one in planned if not (world.is_ready(one.vmi) or world.is_dead(one.vmi))]
+            return [
+                one.vmi
+                for one in planned
+                if not (world.is_ready(one.vmi) or world.is_dead(one.vmi))
+                and not ({one.fleet, "all"} & homeless_too and world.unschedulable(one.vmi))
+            ]
+
+        def homeless() -> str:
+            """Return who is without a node for good, in the scheduler's words."""
+            for vmi in missing():
+                words = world.unschedulable(vmi)
+                if not words:
+                    since.pop(vmi, None)
+                elif clock() - since.setdefault(vmi, clock()) >= (
+                    0.0 if self._cluster.disposable else UNSCHEDULABLE
+                ):
+                    return f"{vmi} is not scheduled: {words}"
+            return ""
 
         try:
-            await self._stream.until(lambda: not missing(), within=within)
+            why = await self._stream.until(lambda: homeless() or not missing(), within=within)
+            if isinstance(why, str):
+                raise RunError(why)
         except Deadline as error:
             first = missing()[0]
             raise RunError(
@@ -300,7 +438,7 @@ class Orchestrator:
                 f"{first}: {world.why_not_running(first)}"
             ) from error
 
-    async def _window(self) -> str:
+    async def _window(self, until: str = "") -> str:
         """Keep watching until nothing is open any more or the time is over; return why it ended."""
         observe = self._control_of.observe if self._control_of else self._scenario.observe
         end = self._stream.now + observe
@@ -309,6 +447,8 @@ class Orchestrator:
                 self._news = False
                 if not self._open_checks():
                     return "every check is decided"
+                if self._world.happened.get(until):
+                    return f"held: {until}"
             try:
                 await self._stream.until(lambda: self._news, within=left)
             except Deadline:
@@ -329,7 +469,9 @@ class Orchestrator:
             async with interrupt.scope(2):
                 try:
                     async with asyncio.timeout(TEARDOWN):
-                        for name in self._vms:  # first: a VM makes its VMI anew
+                        for name in (
+                            self._creator.vms if self._creator is not None else ()
+                        ):  # first: a VM makes its VMI anew
                             await objects.delete(VMS, name, namespace=self._namespace)
                         for vmi in self._world.guests:
                             await objects.delete(
@@ -340,3 +482,20 @@ class Orchestrator:
                         await pods_gone(objects.connection, self._namespace, self._world.guests)
                 except (KubeError, TimeoutError) as error:
                     self._stream.note("left-behind", f"{what}: {error}")
+
+    async def _heal(self, objects: Objects, handles: tuple[NodeHandle, ...], interrupt: Interrupt) -> None:
+        """Wait until the nodes that were squeezed are well again, and say so if they are not."""
+        if not self._scenario.workload:
+            return
+        self._settings.progress.step("proving the nodes healthy")
+        with suppress(Interrupted):
+            async with interrupt.scope(1):
+                namespace = "default" if self._own_namespace else self._namespace
+                health = await prove_healthy(
+                    objects, [h.kube_name for h in handles], namespace=namespace, run=self._id
+                )
+                for problem in health.problems:
+                    self._stream.note("unhealthy", problem)
+                    self._settings.progress.step(f"not healthy: {problem}")
+                if health.healthy:
+                    self._stream.note("healthy", "every node takes pods", after=health.seconds)

@@ -42,7 +42,7 @@ async def run_scenario(
     main = await _one(scenario, claims, make_cluster, settings=settings, interrupt=interrupt)
     control: Run | None = None
     changed = control_of(scenario) if settings.control else None
-    if changed is not None and main.outcome == "complete":
+    if changed is not None and main.outcome == "complete" and not main.was_held:
         settings.progress.step("control run: the same load without the cause")
         control = await _one(
             changed,
@@ -75,5 +75,11 @@ async def _one(
     with UndoFile.create(run=token, command=settings.command) as undo:
         cluster = make_cluster(scenario, token, undo)
         return await run_once(
-            scenario, claims, cluster, settings=settings, interrupt=interrupt, control_of=control_of
+            scenario,
+            claims,
+            cluster,
+            settings=settings,
+            interrupt=interrupt,
+            control_of=control_of,
+            undo=undo,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,27 @@ class Silent:
         """Do nothing."""
 
 
+HOLD_ON = ("evicted", "oom", "ended")
+"""What a run may be held on (`World.happened`)."""
+
+
+class Holder(Protocol):
+    """Someone who looks at a held run: is told how, and says when to go on."""
+
+    async def hold(self, how: tuple[str, ...], released: asyncio.Event) -> None:
+        """Return when the run may go on; `released` is set by Ctrl-C."""
+        ...
+
+
+class UntilReleased:
+    """Waits for Ctrl-C alone."""
+
+    async def hold(self, how: tuple[str, ...], released: asyncio.Event) -> None:
+        """Wait."""
+        del how
+        await released.wait()
+
+
 MakeCluster = Callable[[Scenario, str, Undo], Cluster]
 """Make a cluster for a scenario; the second argument is a short id unique to the run, the third writes undo entries."""
 
@@ -58,7 +80,12 @@ class Settings:
     """Directory that run directories are made in."""
     command: tuple[str, ...] = ()
     keep: bool = False
-    """Leave what the run created in the cluster (on `local` there is nothing left to keep)."""
+    """Leave what the run created in the cluster; one that ends with the run is held until Ctrl-C instead."""
+    hold_on: str = ""
+    """One of HOLD_ON: when it happens the workload stops, and everything is kept until someone says to go on."""
+    holder: Holder = field(default_factory=UntilReleased)
+    cautions: tuple[str, ...] = ()
+    """What preflight said of the scenario; kept as notes."""
     control: bool = True
     """Make the scenario's control run."""
     control_margin: float = 25.0

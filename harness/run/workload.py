@@ -47,20 +47,40 @@ class Workload:
     """Control run: what each guest held in the main run, in place of `until`."""
     held: dict[str, dict[str, Bytes]] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
+    _skipped: set[str] = field(default_factory=set)
+    _plain: set[str] = field(default_factory=set)
+    """Steps that must come."""
 
     async def run(self) -> None:
         """Drive all steps; return when the last one is done. Raises RunError, GuestError."""
+        steps = self.scenario.workload
+        self._plain = {s.name for s in steps} - self._eventful()
         try:
             async with asyncio.TaskGroup() as tasks:
-                for index, step in enumerate(self.scenario.workload):
-                    previous = self.scenario.workload[index - 1].name if index else ""
+                for index, step in enumerate(steps):
+                    previous = steps[index - 1].name if index else ""
                     tasks.create_task(self._step(step, previous), name=f"step {step.name}")
         except* RunError as group:
             # Steps fail for one cause; the first says it best.
             raise group.exceptions[0] from group
 
+    def _eventful(self) -> set[str]:
+        """Return the steps that begin only if something happens to a guest, and those that wait for them."""
+        found: set[str] = set()
+        previous = ""
+        for step in self.scenario.workload:
+            waits_for = {step.when.step or previous} if step.when.step is not None else set()
+            if step.when.event is not None or waits_for & found:
+                found.add(step.name)
+            previous = step.name
+        return found
+
     async def _step(self, step: Step, previous: str) -> None:
-        await self._trigger(step, previous)
+        if not await self._trigger(step, previous):
+            self.stream.note("not-triggered", f"step {step.name!r}: {_describe(step.when)} did not come")
+            self._skipped.add(step.name)
+            self.stream.wake()
+            return
         fleets = self._fleets(step.fleets)
         self.stream.action("step-start", step.name, verb=step.verb, fleets=list(step.fleets))
         vmis = tuple(vmi for fleet in fleets for vmi in self.members[fleet])
@@ -69,7 +89,7 @@ class Workload:
         else:
             async with asyncio.TaskGroup() as tasks:
                 for vmi in vmis:
-                    tasks.create_task(self._single(step, vmi))
+                    tasks.create_task(self._alone(step, vmi))
         held = self.guests.held(vmis)
         self.held[step.name] = {vmi.rpartition("/")[2]: amount for vmi, amount in held.items()}
         self._done.add(step.name)
@@ -80,17 +100,45 @@ class Workload:
 
     # -- triggers --------------------------------------------------------------------------------------------------
 
-    async def _trigger(self, step: Step, previous: str) -> None:
+    async def _trigger(self, step: Step, previous: str) -> bool:
+        """Wait for a step's trigger; False if it waits for something to happen which does not."""
         when = step.when
         what = f"step {step.name!r} was not triggered: {_describe(when)} did not come"
         try:
-            await self.stream.until(lambda: self._holds(when, previous), within=TRIGGER_DEADLINE, what=what)
+            if step.name not in self._plain:
+                if not await self._happens(when, previous):
+                    return False
+            else:
+                await self.stream.until(
+                    lambda: self._holds(when, previous), within=TRIGGER_DEADLINE, what=what
+                )
             if when.after:
                 await asyncio.sleep(when.after)
             if when.stats_refreshed:
                 await self._stats_refreshed(step, what)
         except Deadline as error:
             raise RunError(str(error)) from error
+        return True
+
+    async def _happens(self, when: When, previous: str) -> bool:
+        """Wait for what may never happen: as long as other steps go on, and as long again as the scenario observes."""
+
+        def holds() -> bool:
+            return self._holds(when, previous)
+
+        waits_for = when.step or previous
+        await self.stream.until(
+            lambda: (
+                holds() or self._plain <= self._done or (when.step is not None and waits_for in self._skipped)
+            )
+        )
+        if when.step is not None and waits_for in self._skipped:
+            return False
+        try:
+            await self.stream.until(holds, within=self.scenario.observe)
+        except Deadline:
+            return False
+        return True
 
     def _holds(self, when: When, previous: str) -> bool:
         if when.step is not None and (when.step or previous) and (when.step or previous) not in self._done:
@@ -102,6 +150,12 @@ class Workload:
                 return False
             # A guest can be told something only after its hello, whichever state was asked for.
             if not all(self.world.is_ready(vmi) for vmi in living):
+                return False
+        if when.event is not None:
+            of = when.event_of
+            mine = {vmi for name in self._fleets((of,)) for vmi in self.members[name]} if of else None
+            happened = self.world.happened[when.event]
+            if not (happened if mine is None else happened & mine):
                 return False
         return not when.pressure or any(self.world.under_pressure(node) for node in self.kubelet)
 
@@ -119,6 +173,18 @@ class Workload:
 
     # -- verbs -----------------------------------------------------------------------------------------------------
 
+    async def _alone(self, step: Step, vmi: str) -> None:
+        """Tell one guest, once it can be told: one that follows another under its name says hello first."""
+        world = self.world
+        if not world.is_dead(vmi) and not world.is_ready(vmi):
+            await self.stream.until(
+                lambda: world.is_ready(vmi) or world.is_dead(vmi),
+                within=TRIGGER_DEADLINE,
+                what=f"step {step.name!r}: {vmi} said no hello",
+            )
+        if not world.is_dead(vmi):
+            await self._single(step, vmi)
+
     async def _single(self, step: Step, vmi: str) -> None:
         amount = self._amount(step, vmi)
         match step.verb:
@@ -127,8 +193,13 @@ class Workload:
                 await self.guests.do(vmi, "grow", held=amount, **self._ramp(step, amount))
             case "shrink":
                 await self.guests.do(vmi, "shrink", held=amount, to=amount)
-            case "rewrite" | "cache":
+            case "rewrite" | "vram":
                 await self.guests.do(vmi, step.verb, bytes=amount)
+            case "cache":
+                await self.guests.do(vmi, "cache", bytes=amount, rate=step.rate or 0, write=int(step.write))
+            case "record":
+                size = {"bytes": step.block} if step.block is not None else {}
+                await self.guests.do(vmi, "record", rate=step.rate or 0, fsync=int(step.fsync), **size)
             case "touch":
                 await self.guests.do(
                     vmi, "touch", pages=(self.world.guests[vmi].held if amount is None else amount) // PAGE
@@ -214,6 +285,8 @@ def _describe(when: When) -> str:
         parts.append(f"step {when.step or 'before'} done")
     if when.fleet is not None:
         parts.append(f"{when.fleet} {when.fleet_is}")
+    if when.event is not None:
+        parts.append(f"{when.event} of {when.event_of or 'anyone'}")
     if when.pressure:
         parts.append("memory pressure")
     if when.stats_refreshed:

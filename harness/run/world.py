@@ -29,6 +29,10 @@ class GuestView:
     wrong_nonce: str = ""
     replies: dict[int, AgentLine] = field(default_factory=dict)
 
+    def reborn(self) -> None:
+        """Forget what the guest said: another one boots under its name. Commands go on being counted."""
+        self.hello, self.held, self.said_bye = None, Bytes(0), False
+
     @property
     def mem_available(self) -> Bytes | None:
         """MemAvailable at `hello`: what percentages of a guest are of."""
@@ -53,7 +57,12 @@ class World:
         self._probed: dict[str, tuple[Seconds, Bytes]] = {}
         self._served: dict[str, tuple[str, Bytes]] = {}
         self.first_death: dict[str, Seconds] = {}
-        """VMI → when its end was first seen."""
+        """VMI → when its end, or that of its first incarnation, was first seen."""
+        self.happened: dict[str, set[str]] = {"evicted": set(), "oom": set(), "ended": set()}
+        """What has happened to which VMIs so far: a kubelet evicted it, a kernel killed it, it ended in any way."""
+        self.uids: dict[str, str] = {}
+        """VMI → UID of its present incarnation."""
+        self._dead_now: set[str] = set()
         self.now = Seconds(0.0)
 
     def expect_guest(self, vmi: str, nonce: str) -> None:
@@ -78,7 +87,7 @@ class World:
                 if isinstance(row.get("availableBytes"), int):
                     self._served[record.node] = (str(row.get("time", "")), Bytes(row["availableBytes"]))
             case Kernel() if record.vmi:
-                self._dead(record.vmi)
+                self._dead(record.vmi, "oom")
             case _:
                 pass
 
@@ -91,6 +100,7 @@ class World:
                 self.nodes[meta.get("name", "")] = item
             case "VirtualMachineInstance":
                 key = f"{meta.get('namespace', '')}/{meta.get('name', '')}"
+                self._incarnation(key, str(meta.get("uid", "")))
                 self.vmis[key] = item
                 if deleted:
                     self.gone.add(key)
@@ -100,14 +110,33 @@ class World:
                 self.pods[meta.get("uid", "")] = item
                 if deleted:
                     self.gone_pods.add(meta.get("uid", ""))
-                owner = vmi_of_pod(item)
-                if owner and (deleted or phase(item) in FINAL_PHASES or evicted_by_kubelet(item)):
-                    self._dead(owner)
+                owner, evicted = vmi_of_pod(item), evicted_by_kubelet(item)
+                memory = evicted and evicted_for_memory(item)
+                known = self.uids.get(owner, "")
+                if known and owner_uid(item) not in {known, ""}:
+                    return  # the pod of an earlier incarnation
+                if owner and oom_killed(item):
+                    self._dead(owner, "oom")
+                if owner and (deleted or phase(item) in FINAL_PHASES or evicted):
+                    self._dead(owner, *(("evicted",) if memory else ()))
             case _:
                 pass
 
-    def _dead(self, vmi: str) -> None:
+    def _incarnation(self, key: str, uid: str) -> None:
+        """Begin anew with a VMI that has followed one of the same name."""
+        before = self.uids.get(key)
+        self.uids[key] = uid
+        if before not in {None, uid}:
+            self._dead_now.discard(key)
+            self.gone.discard(key)
+            if key in self.guests:
+                self.guests[key].reborn()
+
+    def _dead(self, vmi: str, *how: str) -> None:
         self.first_death.setdefault(vmi, self.now)
+        self._dead_now.add(vmi)
+        for what in ("ended", *how):
+            self.happened[what].add(vmi)
 
     def _console(self, record: Guest) -> None:
         view, line = self.guests.get(record.vmi), parse(record.line)
@@ -136,7 +165,7 @@ class World:
 
     def is_dead(self, vmi: str) -> bool:
         """Whether its end was seen: evicted, killed, shut down, deleted."""
-        return vmi in self.first_death
+        return vmi in self._dead_now
 
     def is_over(self, vmi: str) -> bool:
         """Whether its guest has certainly ended; a VMI that is being evicted may still be shutting down."""
@@ -155,7 +184,7 @@ class World:
 
     def node_of(self, vmi: str) -> str:
         """The node its pod runs on, '' while unscheduled."""
-        for pod in self.pods.values():
+        for pod in reversed(self.pods.values()):
             if vmi_of_pod(pod) == vmi and (node := (pod.get("spec") or {}).get("nodeName")):
                 return str(node)
         return str((self.vmis.get(vmi, {}).get("status") or {}).get("nodeName") or "")
@@ -176,6 +205,17 @@ class World:
         """Whether the node's MemoryPressure condition is True."""
         conditions = (self.nodes.get(node, {}).get("status") or {}).get("conditions") or ()
         return any(c.get("type") == "MemoryPressure" and c.get("status") == "True" for c in conditions)
+
+    def unschedulable(self, vmi: str) -> str:
+        """The scheduler's words, if it finds no node for a VMI's pod now."""
+        for pod in self.pods.values():
+            if vmi_of_pod(pod) != vmi or pod["metadata"].get("uid") in self.gone_pods:
+                continue
+            for condition in (pod.get("status") or {}).get("conditions") or ():
+                kind, status = condition.get("type"), condition.get("status")
+                if (kind, status, condition.get("reason")) == ("PodScheduled", "False", "Unschedulable"):
+                    return str(condition.get("message") or "no node takes it")
+        return ""
 
     def why_not_running(self, vmi: str) -> str:
         """What the objects say of a VMI that does not start, in one line."""
@@ -211,6 +251,28 @@ def vmi_of_pod(pod: Mapping[str, Any]) -> str:
         if owner.get("kind") == "VirtualMachineInstance":
             return f"{meta.get('namespace', '')}/{owner.get('name', '')}"
     return ""
+
+
+def owner_uid(pod: Mapping[str, Any]) -> str:
+    """UID of the VMI a virt-launcher pod belongs to, '' where it says none."""
+    owners = (pod.get("metadata") or {}).get("ownerReferences") or ()
+    return str(next((o.get("uid") for o in owners if o.get("kind") == "VirtualMachineInstance"), "") or "")
+
+
+def oom_killed(pod: Mapping[str, Any]) -> bool:
+    """Whether a container of the pod was killed for memory, by its status."""
+    states = (
+        (s.get("state") or {}).get("terminated") or {}
+        for s in (pod.get("status") or {}).get("containerStatuses") or ()
+    )
+    return any(state.get("reason") == "OOMKilled" for state in states)
+
+
+def evicted_for_memory(pod: Mapping[str, Any]) -> bool:
+    """Whether the kubelet's message, where there is one, names memory (a node shutdown sets the same condition)."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    told = [str(c.get("message") or "") for c in conditions if c.get("type") == "DisruptionTarget"]
+    return all(not text or "low on resource: memory" in text for text in told)
 
 
 def evicted_by_kubelet(pod: Mapping[str, Any]) -> bool:

@@ -49,6 +49,9 @@ class Sight:
     def oom_kills(self) -> AsyncIterator[OomKill]:
         return self.machine.oom_kills()
 
+    def host(self) -> None:
+        return None
+
 
 async def collect(probe: Probe, *, seconds: float) -> list[Reading]:
     found: list[Reading] = []
