@@ -121,6 +121,11 @@ class KubeconfigCluster:
         return self._chosen.document
 
     @property
+    def address(self) -> Mapping[str, str]:
+        """How to reach it again after this process is gone. A document, or several merged files, can't be named."""
+        return {"kubeconfig": str(self._chosen.path or "(not one file)"), "context": self._chosen.context}
+
+    @property
     def qualifiers(self) -> Mapping[str, str]:
         """Versions, kernel and accelerator, as far as the API tells."""
         info = [(node.get("status") or {}).get("nodeInfo") or {} for node in self.survey.nodes]
