@@ -13,9 +13,11 @@ from harness.explain.cautions import cautions
 from harness.explain.model import Admission, Container, Eviction, Explanation, Fit, Pod, Setting
 from harness.explain.sources import Manifest, point
 from harness.rules import admission, columns, grace, schema
+from harness.rules.admission_vm import RUNNING_DEPRECATED, run_strategy_causes
 from harness.rules.allocatable import NodeMemory, node_memory
 from harness.rules.defaults import default_spec
-from harness.rules.errors import QuantityError, RulesError
+from harness.rules.device_plugins import unrenderable
+from harness.rules.errors import MutationError, QuantityError, RulesError
 from harness.rules.oom import oom_score_adj
 from harness.rules.pods import is_sidecar, pod_request
 from harness.rules.qos import qos
@@ -110,9 +112,14 @@ def explain_one(manifest: Manifest, ground: Ground) -> Explanation:
         node=ground.node,
         mistakes=mistakes,
     )
-    if answer.allowed:
+    if answer.allowed and not (manifest.kind == "VirtualMachine" and len(mistakes) > len(manifest.mistakes)):
         try:
-            bare = _with_pod(bare, vmi, ground)
+            if reason := unrenderable(spec(vmi), setting.kubevirt):
+                told = point(manifest, "spec", f"accepted, but virt-controller makes no pod of it: {reason}")
+                mistakes = (*mistakes, told)
+                bare = replace(bare, mistakes=mistakes)
+            else:
+                bare = _with_pod(bare, vmi, ground)
         except RulesError as error:
             mistakes = (*mistakes, point(manifest, "metadata", str(error)))
             answer = Admission(allowed=False, message=str(error))
@@ -139,36 +146,77 @@ def _admit(
         text = ", ".join(cause["message"] for cause in status["details"]["causes"])
         return Admission(allowed=False, message=text, status=status), obj, manifest.mistakes
     try:
-        defaulted = default_spec(spec(obj), column=setting.column, configuration=setting.kubevirt)
-    except QuantityError as error:
+        defaulted = default_spec(
+            spec(obj), column=setting.column, configuration=setting.kubevirt, template=is_vm
+        )
+    except (QuantityError, MutationError) as error:
         status = admission.undecodable(webhook, error)
-        return Admission(allowed=False, message=str(error), status=status), obj, manifest.mistakes
+        wrong_place = () if manifest.mistakes else (point(manifest, "spec", str(error)),)
+        answer = Admission(allowed=False, message=str(error), status=status)
+        return answer, obj, (*manifest.mistakes, *wrong_place)
     except RulesError as error:
         return (
             Admission(allowed=False, message=str(error)),
             obj,
             (*manifest.mistakes, point(manifest, "spec", str(error))),
         )
-    stored: dict[str, Any] = {**obj, "apiVersion": "kubevirt.io/v1"}
-    stored["spec"] = (
-        {**obj["spec"], "template": {**obj["spec"]["template"], "spec": defaulted}} if is_vm else defaulted
-    )
+    if odd := [problem for problem in manifest.problems if problem.kind == "quantity"]:
+        status = admission.undecodable(webhook, QuantityError(odd[0].text))
+        return Admission(allowed=False, message=odd[0].text, status=status), obj, manifest.mistakes
+    stored = _stored(obj, defaulted)
     field = "spec.template.spec" if is_vm else "spec"
     causes = admission.validate_vmi(
         stored, column=setting.column, configuration=setting.kubevirt, field=field
     )
-    warnings = (schema.DEPRECATED_V1ALPHA3,) if version == "v1alpha3" else ()
+    if is_vm:
+        causes += run_strategy_causes(obj["spec"], column=setting.column, configuration=setting.kubevirt)
     if causes:
         webhook = admission.VM_VALIDATOR if is_vm else admission.CREATE_VALIDATOR
         places = tuple(
             point(manifest, cause.field or f"{field}.domain", cause.message)
-            for cause in causes
+            for cause in dict.fromkeys(causes)
             if not any(_same(cause.field, mistake) for mistake in manifest.mistakes)
         )
         text = admission.combined(causes)
         status = admission.refused(webhook, causes)
         return Admission(allowed=False, message=text, status=status), stored, (*manifest.mistakes, *places)
-    return Admission(allowed=True, warnings=warnings), stored, manifest.mistakes
+    warnings = [schema.DEPRECATED_V1ALPHA3] if version == "v1alpha3" else []
+    if is_vm and obj["spec"].get("running") is not None:
+        warnings.append(RUNNING_DEPRECATED)
+    answer = Admission(allowed=True, warnings=tuple(warnings))
+    return (answer, *_vmi_of(manifest, setting, stored)) if is_vm else (answer, stored, manifest.mistakes)
+
+
+def _stored(obj: Mapping[str, Any], vmi_spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The object with its VMI spec replaced, as v1."""
+    out: dict[str, Any] = {**obj, "apiVersion": "kubevirt.io/v1", "spec": vmi_spec}
+    if obj["kind"] == "VirtualMachine":
+        out["spec"] = {**obj["spec"], "template": {**obj["spec"]["template"], "spec": vmi_spec}}
+    return out
+
+
+def _vmi_of(
+    manifest: Manifest, setting: Setting, vm: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], tuple[SpecError, ...]]:
+    """An accepted VM's VMI goes through its own webhooks later: what they refuse is a mistake in the template."""
+    try:
+        vmi_spec = default_spec(
+            spec(manifest.object or {}), column=setting.column, configuration=setting.kubevirt
+        )
+    except RulesError as error:
+        return vm, (*manifest.mistakes, point(manifest, "spec.template.spec", str(error)))
+    template = vm["spec"]["template"]
+    vmi = {"metadata": template.get("metadata") or {}, "spec": vmi_spec}
+    causes = admission.validate_vmi(vmi, column=setting.column, configuration=setting.kubevirt)
+    mistakes = tuple(
+        point(
+            manifest,
+            f"spec.template.{cause.field}" if cause.field else "spec.template.spec.domain",
+            f"the VM is accepted, but no VMI comes of it: {cause.message}",
+        )
+        for cause in dict.fromkeys(causes)
+    )
+    return _stored(vm, vmi_spec), (*manifest.mistakes, *mistakes)
 
 
 def _same(field: str, mistake: SpecError) -> bool:

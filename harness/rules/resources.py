@@ -16,16 +16,15 @@ from typing import Any, Final
 
 from harness.rules import columns
 from harness.rules.defaults import default_spec, implicit_memory, memory_overcommit, overcommitted
+from harness.rules.device_plugins import plugin_devices, virtualization
 from harness.rules.overhead import Overhead, overhead
 from harness.rules.quantities import ZERO, Format, Quantity
 from harness.rules.support import Resources, Supports, console_log, hook_count, sidecar, support
 from harness.rules.vmi import (
-    attached_by_default,
     container_disks,
     dedicated_cpu,
     get,
     guest,
-    has_vfio,
     hugepage_size,
     items,
     kernel_boot,
@@ -184,7 +183,7 @@ def _compute(
     requests["ephemeral-storage"] = requests.get("ephemeral-storage", ZERO) + _EPHEMERAL
     if "ephemeral-storage" in limits:
         limits["ephemeral-storage"] += _EPHEMERAL
-    limits |= _virtualization(vmi_spec, configuration)
+    limits |= virtualization(vmi_spec, configuration)
 
     percent = memory_overcommit(configuration)
     if version.overcommits_every_request:
@@ -211,51 +210,10 @@ def _compute(
         request = requests["memory"]
         ratio = memory_limit_ratio(namespace.labels)
         calculated_limits["memory"] = Quantity.of_bytes(int(float(request.value()) * ratio), request.format)
-    for name in _devices(vmi_spec, version, configuration):
+    for name in plugin_devices(vmi_spec, version, configuration):
         for merged in (calculated_requests, calculated_limits):
             merged[name] = merged.get(name, ZERO) + _ONE
     return calculated_requests | requests, calculated_limits | limits
-
-
-def _virtualization(vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Quantity]:
-    """`getRequiredResources`: devices that go into the limits alone; request := limit is the API server's."""
-    emulation = bool(get(configuration, "developerConfiguration", "useEmulation"))
-    interfaces = tuple(items(vmi_spec, "domain", "devices", "interfaces"))
-    out: dict[str, Quantity] = {}
-    if interfaces or attached_by_default(vmi_spec, "autoattachPodInterface"):
-        out["devices.kubevirt.io/tun"] = _ONE
-    if not emulation and any(interface.get("model") in (None, "", "virtio") for interface in interfaces):
-        out["devices.kubevirt.io/vhost-net"] = _ONE
-    if not emulation:
-        out["devices.kubevirt.io/kvm"] = _ONE
-    if get(vmi_spec, "domain", "devices", "autoattachVSOCK"):
-        out["devices.kubevirt.io/vhost-vsock"] = _ONE
-    return out
-
-
-def _devices(
-    vmi_spec: Mapping[str, Any], version: columns.Column, configuration: Mapping[str, Any]
-) -> list[str]:
-    """Device plugin resources asked for one by one: GPUs, host devices, SEV, TDX, persistent reservations."""
-    out = [
-        str(device["deviceName"])
-        for kind in ("gpus", "hostDevices")
-        if has_vfio(vmi_spec)
-        for device in items(vmi_spec, "domain", "devices", kind)
-        if device.get("deviceName") and device.get("claimName") is None
-    ]
-    security = mapping(get(vmi_spec, "domain", "launchSecurity"))
-    if security.get("sev") is not None or security.get("snp") is not None:
-        out.append("devices.kubevirt.io/sev")
-    if security.get("tdx") is not None and version.tdx_device:
-        out.append("devices.kubevirt.io/tdx")
-    if any(get(disk, "lun", "reservation") for disk in items(vmi_spec, "domain", "devices", "disks")):
-        out.append("devices.kubevirt.io/pr-helper")
-    if version.tdx_device and columns.gate(
-        "IOMMUFD", column=version, configuration=configuration, beta=False
-    ):
-        out.append("devices.kubevirt.io/iommufd")
-    return out
 
 
 def _implicit_request(
