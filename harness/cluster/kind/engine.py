@@ -34,6 +34,9 @@ KEPT_ENVIRONMENT = (
 )
 """What decides which engine is spoken to."""
 
+ADDRESSES = ("DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINER_HOST")
+"""What tells one engine from another."""
+
 Flavour = Literal["docker", "podman"]
 
 

@@ -37,7 +37,6 @@ class Live:
     info: Info
     claim: Claim
     kubeconfig: Mapping[str, Any]
-    workers: int
     nodes: tuple[Node, ...]
     ids: Mapping[str, str]
     """Container id → node name, of all nodes."""

@@ -21,7 +21,7 @@ from harness.cluster.base import Undo
 from harness.cluster.errors import ClusterError
 from harness.cluster.kind import config as kind_config
 from harness.cluster.kind import live as living
-from harness.cluster.kind.engine import Info
+from harness.cluster.kind.engine import ADDRESSES, Info
 from harness.cluster.kind.installing import provide
 from harness.cluster.kind.live import Live
 from harness.cluster.kind.making import (
@@ -151,6 +151,7 @@ class Pool:
 
     async def _bring_up(self, workers: int) -> Live:
         settings = self.settings
+        self._keep = settings.keep
         tools = Tools.find(settings, self._environment)
         info = await check(tools)
         self.progress("reading KubeVirt's manifests")
@@ -167,7 +168,7 @@ class Pool:
         shape = {
             "schema": 1,
             "engine": tools.engine.flavour,
-            "address": dict(tools.engine.address),
+            "address": {k: v for k, v in tools.engine.address.items() if k in ADDRESSES},
             "image": settings.image,
             "workers": workers,
             "config": template,
@@ -333,7 +334,6 @@ class Pool:
             info=info,
             claim=claim,
             kubeconfig=kubeconfig,
-            workers=len(workers),
             nodes=tuple(
                 Node(name, engine=tools.engine, undo=self._undo_nodes, machine=machine) for name in workers
             ),

@@ -73,18 +73,7 @@ class Call:
 async def run(call: Call) -> str:
     """Run to the end and return standard output. Raises CallError, CallTimeout; cancellation ends the tree too."""
     token = secrets.token_hex(8)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *call.arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            cwd=call.cwd,
-            env=_environment(call, token),
-        )
-    except OSError as error:
-        raise _not_started(call, error) from error
+    process = await _start(call, token)
     # communicate() waits for the pipes' end, which a daemonised grandchild may keep open: so both are watched.
     talk = asyncio.ensure_future(_communicate(process, call))
     finished = False
@@ -104,6 +93,38 @@ async def run(call: Call) -> str:
                 await asyncio.wait_for(process.wait(), GONE)
             _close(process)
     return _judge(call, process.returncode, out, err)
+
+
+async def _start(call: Call, token: str) -> asyncio.subprocess.Process:
+    """Start a program. Cancellation waits until it is started, and then ends it with its children.
+
+    asyncio, cancelled meanwhile, kills the program alone and waits for the end of its output, which a child may keep
+    open for ever. Raises CallError.
+    """
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *call.arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            cwd=call.cwd,
+            limit=1 << 20,
+            env=_environment(call, token),
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except OSError as error:
+        raise _not_started(call, error) from error
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            process = await starting
+            await asyncio.shield(asyncio.to_thread(end_tree, process.pid, token))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), GONE)
+            _close(process)
+        raise
 
 
 async def _communicate(process: asyncio.subprocess.Process, call: Call) -> tuple[bytes, bytes]:
@@ -167,18 +188,7 @@ async def streaming(call: Call) -> AsyncIterator[asyncio.subprocess.Process]:
     `call.seconds` is how long it may take to end by itself then. Raises CallError if it can't be started.
     """
     token = secrets.token_hex(8)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *call.arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            limit=1 << 20,
-            env=_environment(call, token),
-        )
-    except OSError as error:
-        raise _not_started(call, error) from error
+    process = await _start(call, token)
     try:
         yield process
     finally:

@@ -111,7 +111,7 @@ class KindCluster:
             "accelerator": "tcg" if live.emulation else "kvm",
             "cgroup": live.facts.get("cgroup", ""),
             "kernel": live.facts.get("kernel", ""),
-            "engine": f"{live.engine.flavour} {live.info.version}".strip(),
+            "engine": f"{live.engine.flavour} {live.info.version}{', rootless' if live.info.rootless else ''}",
             **live.notes,
             **self._qualifiers,
         }

@@ -36,8 +36,6 @@ class Tools:
     @classmethod
     def find(cls, settings: KindSettings, environment: Mapping[str, str]) -> Tools:
         """Find everything. Raises ClusterError naming what is missing and how to get it."""
-        if importlib.util.find_spec("pytest_kind") is None:
-            raise ClusterError(MISSING)
         path = environment.get("PATH", "")
         beside = str(
             Path(sys.executable).parent
@@ -134,6 +132,8 @@ def _program(given: str, name: str, flag: str, path: str) -> str:
 
 async def check(tools: Tools) -> Info:
     """Look at kind, the engine and its machine before anything starts. Raises ClusterError, one line."""
+    if importlib.util.find_spec("pytest_kind") is None:
+        raise ClusterError(MISSING)
     try:
         await run(tools.kind_call("version", seconds=30.0))
     except CallError as error:

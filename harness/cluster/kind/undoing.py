@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -195,8 +194,3 @@ def epoch(text: str) -> float:
         moment = datetime.fromisoformat(head.rstrip("Z")[:19])
         return moment.replace(tzinfo=UTC).timestamp()
     return time.time()
-
-
-def remove_scratch(path: Path) -> None:
-    """Remove a scratch directory."""
-    shutil.rmtree(path, ignore_errors=True)

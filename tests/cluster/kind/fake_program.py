@@ -10,12 +10,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # half of the time it takes to start
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 PROGRAM, WORLD, ARGUMENTS = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
 REWRITTEN = {
@@ -90,9 +92,11 @@ def fault() -> dict[str, Any] | None:
 
 
 def misbehave(what: dict[str, Any]) -> NoReturn:
+    import subprocess  # noqa: PLC0415
+
     if what.get("children"):  # one in our group, one that has left it and lost its parent
-        subprocess.Popen(["sleep", "3600"])
-        subprocess.run(["sh", "-c", "setsid sleep 3601 >/dev/null 2>&1 &"], check=False)
+        subprocess.Popen(["sleep", "3600.25"])
+        subprocess.run(["sh", "-c", "setsid sleep 3601.25 >/dev/null 2>&1 &"], check=False)
     time.sleep(what.get("sleep", 0))
     fail(what.get("stderr", "it failed"), what.get("code", 1))
 

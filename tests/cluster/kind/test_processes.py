@@ -24,11 +24,13 @@ from harness.cluster.kind.processes import (
 )
 from tests.cluster.kind.world import alive, until
 
-RUNAWAYS = "sleep 3607 & setsid sleep 3608 & (setsid sh -c 'sleep 3609' &) ; trap '' TERM; sleep 3610"
+RUNAWAYS = (
+    "sleep 3607.25 & setsid sleep 3608.25 & (setsid sh -c 'sleep 3609.25' &) ; trap '' TERM; sleep 3610.25"
+)
 
 
 def runaways() -> list[int]:
-    return [pid for number in (3607, 3608, 3609, 3610) for pid in alive(f"sleep {number}")]
+    return [pid for number in (3607.25, 3608.25, 3609.25, 3610.25) for pid in alive(f"sleep {number}")]
 
 
 async def test_nothing_is_left_after_a_deadline() -> None:
@@ -52,6 +54,22 @@ async def test_cancelling_ends_the_tree() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert runaways() == []
+
+
+async def test_cancelling_while_it_is_being_started_ends_the_tree_too() -> None:
+    """Found under load: the loop was busy while the program already ran."""
+    for _ in range(3):
+        task = asyncio.create_task(run(Call(arguments=["sh", "-c", RUNAWAYS], seconds=60.0)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        end = time.monotonic() + 10.0
+        while len(runaways()) < 4 and time.monotonic() < end:
+            time.sleep(0.01)  # noqa: ASYNC251
+        task.cancel()
+        async with asyncio.timeout(15):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert runaways() == []
 
 
 async def test_output_that_a_grandchild_keeps_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,17 +131,17 @@ async def test_a_stream_is_read_while_it_runs_and_ends_with_its_input() -> None:
 
 
 async def test_a_stream_that_does_not_end_is_ended() -> None:
-    call = Call(arguments=["sh", "-c", "setsid sleep 3611 & sleep 3612"], seconds=0.1)
+    call = Call(arguments=["sh", "-c", "setsid sleep 3611.25 & sleep 3612.25"], seconds=0.1)
     async with streaming(call):
         await asyncio.sleep(0.2)
-    assert alive("sleep 3611") == []
-    assert alive("sleep 3612") == []
+    assert alive("sleep 3611.25") == []
+    assert alive("sleep 3612.25") == []
 
 
 def test_the_blocking_child_ends_with_its_parent(tmp_path: Path) -> None:
     """SIGKILL of the harness: nobody is left to end the child, so it ends itself and what it started."""
     kind = tmp_path / "kind"
-    kind.write_text("#!/bin/sh\nexec sleep 3613\n")
+    kind.write_text("#!/bin/sh\nexec sleep 3613.25\n")
     kind.chmod(0o755)
     stand_in = tmp_path / "pytest_kind"
     stand_in.mkdir()
@@ -146,13 +164,13 @@ def test_the_blocking_child_ends_with_its_parent(tmp_path: Path) -> None:
     child.stdin.write(asked)
     child.stdin.flush()
     end = time.monotonic() + 10
-    while not alive("sleep 3613") and time.monotonic() < end:
+    while not alive("sleep 3613.25") and time.monotonic() < end:
         time.sleep(0.02)
-    assert alive("sleep 3613")
+    assert alive("sleep 3613.25")
     child.stdin.close()
     assert child.wait(5) == -signal.SIGKILL
     time.sleep(0.1)
-    assert alive("sleep 3613") == []
+    assert alive("sleep 3613.25") == []
 
 
 def test_a_family_is_a_group_and_those_with_the_token() -> None:
