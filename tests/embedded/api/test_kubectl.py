@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness.embedded.api.resources import EVENTS, KUBEVIRTS, NODES, PODS, VIRTUALMACHINEINSTANCES
+from harness.embedded.api.resources import (
+    EVENTS,
+    KUBEVIRTS,
+    NODES,
+    PODS,
+    VIRTUALMACHINEINSTANCES,
+    VIRTUALMACHINES,
+)
 from harness.embedded.api.store import Store
 from tests.embedded.api.fakes import FakeHooks, Kubectl, until
 
@@ -55,6 +62,16 @@ async def test_get(kubectl: Kubectl, store: Store, pod: Make, vmi: Make) -> None
     running(store, pod("p", node="n", labels={"app": "x"}))
     store.create(VIRTUALMACHINEINSTANCES, {**vmi("v"), "status": {"phase": "Running", "nodeName": "n"}})
     store.create(KUBEVIRTS, {"metadata": {"name": "kubevirt"}, "status": {"phase": "Deployed"}})
+    store.create(
+        VIRTUALMACHINES,
+        {
+            "metadata": {"name": "m"},
+            "status": {
+                "printableStatus": "Running",
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        },
+    )
 
     for args, lines in (
         (["get", "pods"], ["NAME READY STATUS RESTARTS AGE", "p 1/1 Running 0 0s"]),
@@ -62,6 +79,7 @@ async def test_get(kubectl: Kubectl, store: Store, pod: Make, vmi: Make) -> None
         (["get", "pod", "p", "-o", "wide", "--no-headers"], ["p 1/1 Running 0 0s 10.1.0.7 n <none> <none>"]),
         (["get", "nodes"], ["NAME STATUS ROLES AGE VERSION", "n Ready worker 0s v1.36.2"]),
         (["get", "vmi"], ["NAME AGE PHASE IP NODENAME READY", "v 0s Running n"]),
+        (["get", "vm"], ["NAME AGE STATUS READY", "m 0s Running True"]),
         (["get", "kv"], ["NAME AGE PHASE", "kubevirt 0s Deployed"]),
         (["get", "ns"], ["NAME STATUS AGE", "default Active 0s"]),
         (["get", "pods", "-o", "name"], ["pod/p"]),
@@ -78,6 +96,7 @@ async def test_get(kubectl: Kubectl, store: Store, pod: Make, vmi: Make) -> None
     ran = await kubectl("get", "all")
     assert "pod/p" in ran.out
     assert "virtualmachineinstance.kubevirt.io/v" in ran.out
+    assert "virtualmachine.kubevirt.io/m" in ran.out
     ran = await kubectl("get", "pod", "none")
     assert (ran.code, ran.err) == (1, 'Error from server (NotFound): pods "none" not found\n')
 
