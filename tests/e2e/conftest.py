@@ -46,6 +46,7 @@ def too_fast(limits: Path) -> Iterator[Ran]:  # noqa: ARG001 - for its skip
             "run",
             ROAD / "hard-eviction.yaml",
             "--no-control",
+            "--no-preflight",
             "--set",
             "workload.cross.grow.rate=50Mi/s",
             within=240,

@@ -14,9 +14,10 @@ pytestmark = [pytest.mark.guest, pytest.mark.timeout(400)]
 
 
 def spoilt(here: Place, scenario: str, *changes: str) -> tuple[Done, Path]:
-    """Run a scenario of the road with changes; nothing is left of it."""
+    """Run a scenario of the road with changes, whatever preflight says of them; nothing is left of it."""
     sets: Iterator[str] = (word for change in changes for word in ("--set", change))
-    done = here.density("run", ROAD / f"{scenario}.yaml", "--no-control", *sets, within=300)
+    done = here.density("run", ROAD / f"{scenario}.yaml", "--no-control", "--no-preflight", *sets, within=300)
+    assert here.run_directories(), done
     (run,) = here.run_directories()
     assert seen.provenance(run)["outcome"] == "complete", done
     assert here.left() == []
@@ -32,6 +33,20 @@ def test_a_ramp_ten_times_as_fast_is_ended_by_the_kernel_and_nobody_is_evicted(t
     assert found["HARD-5"] == "refuted"
     assert "FAIL requires/0" in too_fast.done.out
     assert too_fast.left == []
+
+
+def test_what_can_not_come_out_as_required_is_refused_before_anything_starts(here: Place) -> None:
+    no_threshold = [
+        f"nodes.{n}.kubelet.evictionSoft{k}=null"
+        for n in ("for-listening", "for-deaf")
+        for k in ("", "GracePeriod")
+    ]
+    sets = (word for change in no_threshold for word in ("--set", change))
+    done = here.density("run", ROAD / "soft-eviction.yaml", *sets)
+    assert done.code == 2, done
+    assert "preflight: " in done.err
+    assert "nothing is evicted" in done.err
+    assert here.run_directories() == []
 
 
 @pytest.mark.soak

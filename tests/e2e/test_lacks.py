@@ -114,12 +114,13 @@ def small_disk(where: Path, size: str, *, keep: Path, taken: int = 0) -> list[st
     """
     where.mkdir(exist_ok=True)
     script = (
-        'size=$1 where=$2 keep=$3 taken=$4; shift 4; mount -t tmpfs -o size="$size" tmpfs "$where" || exit 99; '
+        # A chroot's root is no mount point: its mounts are private already, or taken back below.
+        'mount --make-rprivate / 2>/dev/null; size=$1 where=$2 keep=$3 taken=$4; shift 4; mount -t tmpfs -o size="$size" tmpfs "$where" || exit 99; '
         'head -c "$taken" /dev/zero > "$where/taken" || exit 99; '
-        '"$@"; code=$?; cp -r "$where" "$keep"; exit $code'
+        '"$@"; code=$?; cp -r "$where" "$keep"; umount "$where"; exit $code'
     )
     return [
-        *("unshare", "--mount", "--propagation", "private"),
+        *("unshare", "--mount", "--propagation", "unchanged"),
         *("sh", "-c", script, "sh", size, str(where), str(keep), str(taken)),
     ]
 
