@@ -43,6 +43,13 @@ class ClusterKind(StrEnum):
     KUBECONFIG = "kubeconfig"
 
 
+class Tier(StrEnum):
+    """How much of the suites."""
+
+    QUICK = "quick"
+    FULL = "full"
+
+
 class Accel(StrEnum):
     """How guests of `local` run."""
 
@@ -91,7 +98,22 @@ def run(
         typer.Option("--set", help="Change a scenario: path=value. Repeatable.", metavar="PATH=VALUE"),
     ] = None,
     runs_dir: RunsDir = RUNS,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the guests in the cluster.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the guests there; on `local` until Enter or Ctrl-C.")
+    ] = False,
+    hold_on: Annotated[
+        str,
+        typer.Option(
+            "--hold-on",
+            help="When it happens, stop the workload, keep everything, and tell how to look around.",
+            metavar="evicted|oom|ended",
+        ),
+    ] = "",
+    tier: Annotated[
+        Tier | None,
+        typer.Option(help="quick: only such scenarios; full: all. Left out: quick ones, and files as named."),
+    ] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="In place of the scenarios'.")] = None,
     accel: Annotated[Accel, typer.Option(help="How guests of `local` run.")] = Accel.AUTO,
     guest_kernel: Annotated[
         Path | None,
@@ -119,6 +141,9 @@ def run(
                 overrides=tuple(set_ or ()),
                 runs=runs_dir,
                 keep=keep,
+                hold_on=hold_on,
+                tier=tier.value if tier is not None else "",
+                repeats=repeats,
                 accel=accel.value,
                 guest_kernel=guest_kernel,
                 control=control,

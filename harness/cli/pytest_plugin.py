@@ -36,6 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="change the scenarios, as density run --set does",
     )
     group.addoption(
+        "--density-tier",
+        choices=["", "quick", "full"],
+        default="",
+        help="as density run --tier: left out, quick scenarios, and files that are named",
+    )
+    group.addoption(
         "--density-runs-dir", default="runs", metavar="DIR", help="where run directories go (runs)"
     )
 
@@ -77,45 +83,60 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 class ScenarioFile(pytest.File):
-    """A scenario; runs when the first of its items does."""
-
-    outcome: Outcome | None = None
+    """A scenario, or the several that its matrix and repeats make; each runs when the first of its items does."""
 
     def collect(self) -> Iterable[pytest.Item]:
-        """Load the scenario and yield an item for each claim and requirement."""
+        """Load the scenarios and yield an item for each claim and requirement of each."""
+        from harness.cli.run import wanted  # noqa: PLC0415
         from harness.cli.scenario_items import load_for_pytest, names  # noqa: PLC0415
         from harness.spec.errors import SpecError  # noqa: PLC0415
 
         try:
-            self.loaded = load_for_pytest(self.path, tuple(self.config.getoption("density_set")))
+            self.loaded = load_for_pytest(
+                self.path,
+                tuple(self.config.getoption("density_set")),
+                cluster=str(self.config.getoption("density_cluster")),
+            )
         except SpecError as error:
             raise self.CollectError(str(error)) from None
-        return list(self._items(names(self.loaded.scenario)))
+        self.outcomes: dict[int, Outcome] = {}
+        several = len(self.loaded) > 1
+        tier = str(self.config.getoption("density_tier"))
+        named = any(Path(str(a).partition("::")[0]).resolve() == self.path for a in self.config.args)
+        return [
+            item
+            for index, loaded in enumerate(self.loaded)
+            if wanted(loaded.scenario, tier, named=named)
+            for item in self._items(
+                index, names(loaded.scenario), f"{loaded.scenario.name}::" if several else ""
+            )
+        ]
 
-    def _items(self, wanted: Iterable[str]) -> Iterator[pytest.Item]:
+    def _items(self, index: int, wanted: Iterable[str], prefix: str) -> Iterator[pytest.Item]:
         for name in wanted:
-            item = ScenarioItem.from_parent(self, name=name)
+            item = ScenarioItem.from_parent(self, name=f"{prefix}{name}")
+            item.which, item.check = index, name
             item.add_marker(pytest.mark.scenario(str(self.path)))
             # A scenario has deadlines of its own; a time limit for unit tests would cut it in the middle.
             item.add_marker(pytest.mark.timeout(0))
             yield item
 
-    def run_once(self) -> Outcome:
-        """Run the scenario, or return what came of it."""
+    def run_once(self, index: int) -> Outcome:
+        """Run a scenario of the file, or return what came of it."""
         from harness.cli.scenario_items import run_for_pytest  # noqa: PLC0415
 
-        if self.outcome is None:
+        if index not in self.outcomes:
             with warnings.catch_warnings():
                 # Other projects' filters (error) are for their tests, not for libraries in a long run.
                 warnings.simplefilter("default")
-                self.outcome = run_for_pytest(
-                    self.loaded,
+                outcome = self.outcomes[index] = run_for_pytest(
+                    self.loaded[index],
                     cluster=str(self.config.getoption("density_cluster")),
                     runs=Path(str(self.config.getoption("density_runs_dir"))),
                 )
-            if self.outcome.directory:
-                self.config.stash[_RUNS].append(self.outcome.directory)
-        return self.outcome
+            if outcome.directory:
+                self.config.stash[_RUNS].append(outcome.directory)
+        return self.outcomes[index]
 
 
 class NotAsRequired(Exception):
@@ -126,17 +147,21 @@ class ScenarioItem(pytest.Item):
     """One claim or requirement of a scenario."""
 
     parent: ScenarioFile
+    which: int
+    """Index of its scenario among those of the file."""
+    check: str
+    """Claim or requirement."""
 
     def runtest(self) -> None:
         """Pass, skip or fail as the verdict says."""
-        outcome = self.parent.run_once()
+        outcome = self.parent.run_once(self.which)
         if outcome.interrupted:
             pytest.exit(outcome.interrupted, returncode=130)
         if outcome.directory:
             self.user_properties.append(("density-run", outcome.directory))
         if outcome.error:
             raise NotAsRequired(outcome.error)
-        item = next((item for item in outcome.items if item.name == self.name), None)
+        item = next((item for item in outcome.items if item.name == self.check), None)
         if item is None:
             raise NotAsRequired(f"{self.name} was not judged")
         self.user_properties.append(("seen", item.text))
@@ -148,7 +173,8 @@ class ScenarioItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """One line for what was not as required; a traceback for what went wrong in the harness."""
         if isinstance(excinfo.value, NotAsRequired):
-            where = self.parent.outcome.directory if self.parent.outcome else ""
+            outcome = self.parent.outcomes.get(self.which)
+            where = outcome.directory if outcome else ""
             return f"{excinfo.value}\nrun: {where}" if where else str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
 from harness.cli import errors
+from harness.cli.hold import AtTheKeyboard
 from harness.cli.preflight import check
 from harness.cli.progress import show
 from harness.cluster.base import Cluster, Undo
 from harness.resources import claims_file
 from harness.run.interrupt import Interrupt, Interrupted
 from harness.run.session import Result, run_scenario
-from harness.run.settings import MakeCluster, Progress, Settings
+from harness.run.settings import HOLD_ON, MakeCluster, Progress, Settings
 from harness.run.verdict import Verdict, baseline_for, verdict
 from harness.spec.claims import load_claims
-from harness.spec.loader import load_scenario
+from harness.spec.loader import load_scenarios
 from harness.spec.model import Claim, Scenario
 
-NOT_SCENARIOS = frozenset({"claims.yaml", "baseline.yaml"})
+NOT_SCENARIOS = frozenset({"claims.yaml", "baseline.yaml", "techniques.yaml"})
 NOT_SCENARIO_DIRECTORIES = frozenset({"manifests", "recorded"})
 
 
@@ -43,6 +44,12 @@ class Request:
     seed: int | None = None
     verbose: int = 0
     command: tuple[str, ...] = ()
+    tier: str = ""
+    """`quick`: only such scenarios; `full`: all; '': those of directories that are quick, and files as named."""
+    repeats: int | None = None
+    """In place of the files'."""
+    hold_on: str = ""
+    """What a run is held on (settings.HOLD_ON), '' nothing."""
     kind: Mapping[str, object] = field(default_factory=dict)
     """Settings of kind clusters that were given as flags."""
     kubeconfig: Mapping[str, object] = field(default_factory=dict)
@@ -68,10 +75,27 @@ def is_scenario(path: Path) -> bool:
     return path.name not in NOT_SCENARIOS and not NOT_SCENARIO_DIRECTORIES & set(path.parts[:-1])
 
 
-def load(paths: Sequence[Path], overrides: Sequence[str]) -> tuple[Mapping[str, Claim], list[Scenario]]:
-    """Load claims and all scenarios before anything starts. Raises SpecError, UsageError."""
+def load(request: Request) -> tuple[Mapping[str, Claim], list[Scenario]]:
+    """Load claims and all scenarios of a request before anything starts. Raises SpecError, UsageError."""
     claims = load_claims(claims_file())
-    return claims, [load_scenario(path, overrides=overrides, claims=claims) for path in paths]
+    found = [
+        scenario
+        for path in find_scenarios(request.paths)
+        for scenario in load_scenarios(
+            path, overrides=request.overrides, claims=claims, cluster=request.cluster, repeats=request.repeats
+        )
+        if wanted(scenario, request.tier, named=path in request.paths)
+    ]
+    if not found:
+        raise errors.UsageError(f"no scenario of tier {request.tier or 'quick'} there; --tier full runs all")
+    return claims, found
+
+
+def wanted(scenario: Scenario, tier: str, *, named: bool) -> bool:
+    """Whether a scenario is of a tier. `named`: its file was, not its directory: then it runs unless a tier is asked for."""
+    if tier == "full" or (not tier and named):
+        return True
+    return scenario.tier == "quick"
 
 
 def cluster_maker(request: Request) -> MakeCluster:
@@ -115,14 +139,17 @@ def kubeconfig_maker(given: Mapping[str, object]) -> MakeCluster:
     return lambda _scenario, run, undo: KubeconfigCluster(options, undo=undo, run=run)
 
 
-def settings_of(request: Request, progress: Progress) -> Settings:
-    """Return the settings of a request."""
+def settings_of(request: Request, progress: Progress, *, cautions: tuple[str, ...] = ()) -> Settings:
+    """Return the settings of a request. `cautions`: what preflight said of the scenario."""
     return Settings(
         runs=request.runs,
         command=request.command,
         keep=request.keep,
         control=request.control,
         seed=request.seed,
+        hold_on=request.hold_on,
+        holder=AtTheKeyboard(progress.step),
+        cautions=cautions,
         progress=progress,
     )
 
@@ -132,19 +159,19 @@ def run_command(request: Request) -> int:
     from harness.cli.logging import configure  # noqa: PLC0415
 
     configure(request.verbose)
-    paths = find_scenarios(request.paths)
-    claims, scenarios = load(paths, request.overrides)
+    if request.hold_on and request.hold_on not in HOLD_ON:
+        raise errors.UsageError(f"--hold-on {request.hold_on} is not one of {', '.join(HOLD_ON)}")
+    claims, scenarios = load(request)
     make_cluster = cluster_maker(request)
-    cautions = {s.source.path: check(s) if request.preflight else () for s in scenarios}
+    cautions = [check(s) if request.preflight else () for s in scenarios]
     codes: list[int] = []
     with show(verbose=request.verbose) as view, _kind_closed(request, view):
-        for scenario in scenarios:
-            for caution in cautions[scenario.source.path]:
+        for scenario, said in zip(scenarios, cautions, strict=True):
+            for caution in said:
                 view.step(f"preflight: {caution}")
+            settings = settings_of(request, view, cautions=said)
             try:
-                result = asyncio.run(
-                    run_interruptibly(scenario, claims, make_cluster, settings_of(request, view))
-                )
+                result = asyncio.run(run_interruptibly(scenario, claims, make_cluster, settings))
             except Interrupted as error:
                 view.error(str(error))
                 return errors.INTERRUPTED

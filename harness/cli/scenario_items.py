@@ -17,7 +17,7 @@ from harness.resources import claims_file
 from harness.run.interrupt import Interrupted
 from harness.run.verdict import Item, baseline_for, verdict
 from harness.spec.claims import load_claims
-from harness.spec.loader import load_scenario
+from harness.spec.loader import load_scenarios
 from harness.spec.model import Claim, Scenario
 
 
@@ -40,10 +40,11 @@ class Outcome:
     interrupted: str = ""
 
 
-def load_for_pytest(path: Path, overrides: tuple[str, ...]) -> Loaded:
-    """Load a scenario. Raises SpecError."""
+def load_for_pytest(path: Path, overrides: tuple[str, ...], *, cluster: str = "") -> tuple[Loaded, ...]:
+    """Load every scenario a file makes. Raises SpecError."""
     claims = _claims()
-    return Loaded(scenario=load_scenario(path, overrides=overrides, claims=claims), claims=claims)
+    found = load_scenarios(path, overrides=overrides, claims=claims, cluster=cluster)
+    return tuple(Loaded(scenario=scenario, claims=claims) for scenario in found)
 
 
 @cache
@@ -62,9 +63,10 @@ def run_for_pytest(loaded: Loaded, *, cluster: str, runs: Path) -> Outcome:
     request = Request(paths=(), cluster=cluster, runs=runs, command=tuple(sys.argv))
     view = View(sys.stdout)
     try:
-        for caution in check(loaded.scenario):
+        cautions = check(loaded.scenario)
+        for caution in cautions:
             view.step(f"preflight: {caution}")
-        settings = settings_of(request, view)
+        settings = settings_of(request, view, cautions=cautions)
         result = asyncio.run(
             run_interruptibly(loaded.scenario, loaded.claims, cluster_maker(request), settings)
         )
