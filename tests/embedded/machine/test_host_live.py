@@ -99,7 +99,7 @@ async def said(guest: LinuxGuest, pattern: bytes, *, within: float = 60) -> re.M
 async def test_ksm_merges_what_is_the_same_and_lets_go_of_it(
     image: GuestImage, undo: UndoFile, tmp_path: Path
 ) -> None:
-    # zero pages of a huge page that KSM splits become the kernel's zero page (since 6.12): freed, but not counted as shared
+    # on 6.18 zero pages of huge pages are freed when KSM comes by, but not counted as shared
     async with open_machine(image, undo, tmp_path, huge_pages=False) as linux:
         node = await linux.create_node("worker", Bytes(1024 * MIB))
         pod, guest = await start(node, GuestShape(name="a", memory=Bytes(256 * MIB), graphics=False))
