@@ -31,7 +31,7 @@ from harness.units import GIB, Bytes
 from tests.cluster.kind.world import World
 from tests.embedded.test_cluster import FAST
 from tests.run.agent import AgentMachine
-from tests.run.scenarios import load
+from tests.run.scenarios import HEAD, load
 
 CROSS = """
 workload:
@@ -41,6 +41,10 @@ requires:
   - evicted: {from: [hog], count: 1}
   - survives: {fleet: calm}
 """
+
+
+# A run ends when its nodes are well again.
+WELL_SOON = HEAD.replace("500Mi}}", "500Mi}, evictionPressureTransitionPeriod: 1s}")
 
 
 class OnEmbedded(KindCluster):
@@ -103,7 +107,7 @@ async def test_the_orchestrator_drives_a_kind_cluster(
     (tmp_path / "scenario").mkdir()
     async with playing(world), pool:
         result = await run_scenario(
-            load(tmp_path / "scenario", CROSS),
+            load(tmp_path / "scenario", CROSS, head=WELL_SOON),
             {},
             make,
             settings=Settings(runs=tmp_path / "runs", command=("density", "run")),
