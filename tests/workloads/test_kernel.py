@@ -92,7 +92,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script(place / "apt-cache", f"echo 'apt-cache' \"$@\" >> {tmp_path}/log; printf '%s' '{DEBIAN_12}'")
     script(
         place / "apt-get",
-        f'echo apt-get "$@" >> {tmp_path}/log; for last; do :; done; touch "${{last}}_1_amd64.deb"',
+        f'echo apt-get "$@" >> {tmp_path}/log; for last; do :; done; '
+        'case " $* " in *" download "*) touch "${last}_1_amd64.deb";; esac',
     )
     script(
         place / "dpkg-deb",
