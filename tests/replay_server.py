@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +81,7 @@ class Replay:
 
     async def play(self) -> None:
         """Deliver everything, one after the other."""
-        queue = [r for r in self.records if not isinstance(r, Note)]
+        queue: list[Record] = [r for r in self.records if not isinstance(r, Note)]
         here = {of_kind(r) for r in queue if r.t < FIRST and isinstance(r, Watch) and r.type == "ADDED"}
         for resource in PLURALS.values():
             if resource.kind not in here:
@@ -198,16 +198,3 @@ class Replay:
         app.router.add_get("/apis/kubevirt.io/v1/{plural}", self.collection)
         async with serve(app) as self.url:
             yield kubeconfig(self.url)
-
-
-def only(path: Path, into: Path, streams: Iterable[str], sources: Iterable[str]) -> Path:
-    """Write a recording again with some of its records only."""
-    kept_streams, kept_sources = set(streams), set(sources)
-    with into.open("wb") as out:
-        for record in Recording(path):
-            tag = str(record.__struct_config__.tag)
-            if tag in kept_streams and not (isinstance(record, Sample) and record.source not in kept_sources):
-                from harness.records.codec import encode  # noqa: PLC0415
-
-                out.write(encode(record))
-    return into
