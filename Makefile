@@ -24,7 +24,10 @@ lint: setup ## ruff, mypy strict, import contracts
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-cache
 
-e2e: setup ## the main job: every road scenario on real guests, one test per claim (CLUSTER=local)
+e2e: setup ## the main job: every road scenario on real guests, one test per claim (CLUSTER=local|kind|kubeconfig)
+ifeq ($(CLUSTER),kind)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,e2e]'
+endif
 	$(PY) -m pytest suites --density-cluster=$(CLUSTER) --junitxml=junit-e2e.xml $(ARGS)
 
 soak: setup ## slow or random by nature: every scenario seen to fail, kill -9 at random points
