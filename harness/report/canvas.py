@@ -28,8 +28,9 @@ _CSS = {  # placeholder → CSS variable, defined in templates/style.css (Okabe-
     "#080808": "var(--request)",
     "#090909": "var(--death)",
     "#0a0a0a": "var(--event)",
+    "#0b0b0b": "var(--paper)",
 }
-INK, FAINT, AVAIL, HARD, SOFT, HELD, WS, REQUEST, DEATH, EVENT = _CSS
+INK, FAINT, AVAIL, HARD, SOFT, HELD, WS, REQUEST, DEATH, EVENT, PAPER = _CSS
 
 _RC: Any = {
     "svg.fonttype": "none",

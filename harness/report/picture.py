@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.report.canvas import AVAIL, DEATH, EVENT, FAINT, HARD, HELD, INK, REQUEST, SOFT, WS, svg_of
+from harness.report.canvas import (
+    AVAIL,
+    DEATH,
+    EVENT,
+    FAINT,
+    HARD,
+    HELD,
+    INK,
+    PAPER,
+    REQUEST,
+    SOFT,
+    WS,
+    svg_of,
+)
 from harness.report.crowd import CrowdLane, chosen_few, sums
 from harness.report.text import clean
 from harness.report.timeline import GAP, GuestLane, Mark, NodeLane, Series, Timeline
@@ -18,6 +31,8 @@ MAX_GUESTS = 16
 """Guests drawn each in a lane of its own; of more, `DRAWN` and one lane with the sums of all."""
 DRAWN = 8
 MAX_NODES = 8
+_CHARACTER = 0.0066
+"""Width of a character of a mark's label as a share of the lane, rather too wide than too narrow."""
 
 _MARKERS = {
     "evicted": ("v", DEATH),
@@ -200,17 +215,26 @@ def _marks(axis: Axes, marks: Sequence[Mark], end: float) -> None:
             clusters[-1].append(mark)
         else:
             clusters.append([mark])
+    taken: list[list[tuple[float, float]]] = [[], []]
     for cluster in clusters:
         text = " · ".join(f"{clean(m.label, most=40)} {m.t:.1f}" for m in cluster)
         late = cluster[0].t > end * 0.55
+        anchor = cluster[-1 if late else 0].t
+        width = len(text) * _CHARACTER * end
+        span = (anchor - width, anchor) if late else (anchor, anchor + width)
+        # Above the marks, or below them where another label is in the way.
+        row = next((r for r in (0, 1) if all(span[1] < a or b < span[0] for a, b in taken[r])), 1)
+        taken[row].append(span)
         axis.annotate(
             text,
-            (cluster[-1 if late else 0].t, height),
-            xytext=(-6 if late else 0, 7),
+            (anchor, height),
+            xytext=(-6 if late else 0, 7 if row == 0 else -8),
             textcoords="offset points",
             ha="right" if late else "left",
+            va="baseline" if row == 0 else "top",
             fontsize=7,
             color=INK,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8},
         )
 
 

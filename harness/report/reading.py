@@ -6,12 +6,13 @@ record of another kind is kept, which is all that dating a death needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from harness.judge.availability import kubelet_config
 from harness.judge.console import parse
 from harness.judge.judge import timeline_of
 from harness.judge.seen import Run
@@ -153,7 +154,11 @@ def observe(directory: RunDirectory) -> Observed:
             f"{len(lanes.malformed)} records are not of their kind's shape (line {lanes.malformed[0]} …)"
         )
     run = Run(timeline=index, provenance=provenance, scenario=scenario)
-    return Observed(run=run, timeline=lanes.timeline(), touch=touch, ksm=ksm, problems=problems)
+
+    def settings(node: str) -> Mapping[str, Any]:
+        return kubelet_config(index, provenance, scenario, node)
+
+    return Observed(run=run, timeline=lanes.timeline(settings), touch=touch, ksm=ksm, problems=problems)
 
 
 def _ksm(ksm: Ksm, number: int, record: model.Sample) -> None:

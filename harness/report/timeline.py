@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -287,15 +287,16 @@ class TimelineReader:
         if phase in {"Succeeded", "Failed"} and self.once("pod", str(meta.get("uid")), phase):
             lane.marks.append(Mark(t, "pod", f"pod {phase}", line))
 
-    def timeline(self) -> Timeline:
-        """Return what was read so far."""
+    def timeline(self, config: Callable[[str], Mapping[str, Any]] | None = None) -> Timeline:
+        """Return what was read so far. `config`: a node's effective kubelet settings, where more than run.json is known."""
         for name, series in self.stats_only.items():
             if not self._node(name).available:
                 self._node(name).available = series
-        for name, config in self.provenance.kubelet.items():
+        known = {name: config(name) for name in self.nodes} if config else self.provenance.kubelet
+        for name, settings in known.items():
             lane = self._node(name)
             for kind, key in (("hard", "evictionHard"), ("soft", "evictionSoft")):
-                value = dig(config, key, "memory.available")
+                value = dig(settings, key, "memory.available")
                 mib = None if value is None else threshold_mib(value, lane.capacity)
                 if mib:
                     lane.thresholds.append((f"{kind} {value}", mib))

@@ -117,6 +117,9 @@ def test_upstream_lists_a_wrong_sentence_with_its_correction_and_run() -> None:
     assert "### GFX-1: no run yet" in text
 
 
+pytestmark = pytest.mark.timeout(240)  # draws every picture once
+
+
 @pytest.fixture(scope="module")
 def built() -> dict[str, str]:
     return build(ROOT)
