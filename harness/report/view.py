@@ -146,10 +146,7 @@ def full_view(
     records = records or directory.records_path.name
     view = make_view(directory.provenance, load_findings(directory.path), claims, records=records)
     observed = observe(directory)
-    numbers = tuple(
-        replace(item, subject=clean(item.subject), note=clean(item.note))
-        for item in measure(observed, records)
-    )
+    numbers, problems = _measured(observed, records)
     dead, note = deaths(directory, observed)
     if not directory.provenance.scenario.get("title"):
         view = replace(view, title=clean(observed.run.scenario.title))
@@ -159,7 +156,7 @@ def full_view(
     return (
         replace(
             view,
-            problems=tuple(observed.problems),
+            problems=(*observed.problems, *problems),
             numbers=numbers,
             deaths=dead,
             deaths_note=note,
@@ -168,6 +165,15 @@ def full_view(
         ),
         observed,
     )
+
+
+def _measured(observed: Observed, records: str) -> tuple[tuple[Number, ...], list[str]]:
+    """Return the numbers, or none and why: findings are shown even where an object is not of its kind's shape."""
+    try:
+        found = measure(observed, records)
+    except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        return (), [f"numbers can't be made: {type(error).__name__}: {clean(str(error), most=200)}"]
+    return tuple(replace(n, subject=clean(n.subject), note=clean(n.note)) for n in found), []
 
 
 def _lines(view: RunView, numbers: tuple[Number, ...], dead: tuple[Death, ...]) -> Iterator[int]:
