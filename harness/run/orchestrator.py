@@ -361,8 +361,10 @@ class Orchestrator:
                     await guests.send(vmi, "stop")
 
     async def _close_window(self, *, until: str = "") -> None:
+        """Watch on to the end of the window; leave it open if that happens which the run is to be held on."""
         why = await self._window(until)
-        self._stream.action("window-end", reason=why)
+        if why:
+            self._stream.action("window-end", reason=why)
 
     async def _hold(self, handles: tuple[NodeHandle, ...], interrupt: Interrupt, why: str) -> None:
         """Keep everything as it is until someone says to go on; what is judged ends when it would have anyway."""
@@ -439,7 +441,7 @@ class Orchestrator:
             ) from error
 
     async def _window(self, until: str = "") -> str:
-        """Keep watching until nothing is open any more or the time is over; return why it ended."""
+        """Keep watching until nothing is open any more or the time is over; return why it ended, '' for `until`."""
         observe = self._control_of.observe if self._control_of else self._scenario.observe
         end = self._stream.now + observe
         while (left := end - self._stream.now) > 0:
@@ -448,7 +450,7 @@ class Orchestrator:
                 if not self._open_checks():
                     return "every check is decided"
                 if self._world.happened.get(until):
-                    return f"held: {until}"
+                    return ""
             try:
                 await self._stream.until(lambda: self._news, within=left)
             except Deadline:

@@ -39,7 +39,12 @@ CLAIMED = {
     "hard-eviction": {"HARD-2a": "differs", "HARD-2b": "refuted", "HARD-2c": "holds"},
     "hard-eviction-deaf": {"HARD-2a": "differs", "HARD-2b": "holds", "HARD-2c": "holds"},
     "deaf-vmi-stays-running": {"HARD-2a": "differs", "HARD-2b": "holds"},
-    "vm-always-evicted": {"HARD-2a": "differs", "HARD-2b": "refuted"},
+    "vm-always-evicted": {
+        "HARD-2a": "differs",
+        "HARD-2b": "refuted",
+        "HARD-3": "refuted",
+        "SOFT-5": "holds",
+    },
     "daemon-evicts-guaranteed": {"QOS-3": "refuted", "QOS-5": "refuted", "HARD-2c": "holds"},
     "soft-eviction": {
         "SOFT-1a": "holds",
@@ -51,7 +56,7 @@ CLAIMED = {
     "soft-eviction-default-cap": {"SOFT-1a": "differs", "SOFT-3b": "holds", "SOFT-4": "refuted"},
     "hard-eviction-pods": {"HARD-2c": "holds", "HARD-5": "holds"},
     "container-oom": {"PRESS-1": "holds"},
-    "reserved": {"HARD-2c": "holds"},
+    "reserved": {"HARD-2c": "holds", "RES-1": "holds", "RES-4": "holds"},
 }
 
 

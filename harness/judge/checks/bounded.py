@@ -18,7 +18,7 @@ def amount(interval: Interval) -> str:
 def plain(interval: Interval) -> str:
     """Return a number, or two."""
     low, high = interval.low, interval.high
-    return f"{low:.4g}" if high - low < abs(low) * 5e-5 else f"{low:.4g} … {high:.4g}"
+    return f"{low:.4g}" if high - low <= abs(low) * 5e-5 else f"{low:.4g} … {high:.4g}"
 
 
 def share(interval: Interval) -> str:

@@ -18,7 +18,7 @@ def nodes_of(run: Run, name: str) -> list[str]:
     known = {key: str(served.dig(value, "name") or key) for key, value in run.provenance.nodes.items()}
     if name != "all":
         return [known.get(name, name)]
-    if known:
+    if known and run.scenario.nodes:
         return sorted(set(known.values()))
     ran = {e.incarnation.node for m in run.cast.members for e in run.inside(m)} - {""}
     return sorted(ran or set(run.timeline.configz))

@@ -108,6 +108,9 @@ def _when(run: Run, wanted: Successor, ended: Ending, new: Incarnation) -> Seen:
     if began is None:
         return undecided("when its predecessor ended is not known", open_=waiting)
     if reached is None:
+        object_ = new.pods if wanted.until == "scheduled" else new.vmi
+        if not object_:
+            return unobservable(f"whether the successor was {wanted.until} was not recorded", open_=waiting)
         if waiting:
             return undecided(f"the successor is not {wanted.until} yet", open_=True)
         late = Interval(max(0.0, run.timeline.end - began.high), math.inf)
