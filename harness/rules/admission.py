@@ -23,6 +23,7 @@ from harness.rules.admission_devices import (
     input_causes,
     io_thread_causes,
     migration_causes,
+    other_architecture_causes,
     probe_causes,
     start_causes,
 )
@@ -147,7 +148,7 @@ def validate_vmi(
         causes += disk_causes(vmi_spec, field)
     causes += _spec(vmi_spec, configuration, version, field)
     causes += unmatched_volumes(vmi_spec, field)
-    causes += _mandatory(vmi_spec, field)
+    causes += _mandatory(vmi_spec, version, field)
     causes += _metadata(vmi, configuration, version, field)
     causes += architecture_causes(vmi_spec, field)
     return causes
@@ -162,19 +163,20 @@ def _spec(
     yield from host_name_causes(vmi_spec, field)
     yield from _memory_request(vmi_spec, field)
     yield from _memory_limit(vmi_spec, field)
-    yield from _hugepages(vmi_spec, field)
+    yield from _hugepages(vmi_spec, version, field)
     yield from _guest_limit(vmi_spec, configuration, field)
     yield from _machine(vmi_spec, configuration, field)
     yield from cpu_causes(vmi_spec, field)
     yield from start_causes(vmi_spec, field)
     yield from realtime_causes(vmi_spec, field)
+    yield from other_architecture_causes(vmi_spec, configuration, version, field)
     yield from network_causes(vmi_spec, configuration, version, field)
     yield from boot_order_causes(vmi_spec, configuration, version, field)
     yield from input_causes(vmi_spec, field)
     yield from io_thread_causes(vmi_spec, field)
     yield from probe_causes(vmi_spec, field)
     yield from disk_causes(vmi_spec, field)
-    yield from firmware_causes(vmi_spec, field)
+    yield from firmware_causes(vmi_spec, version, field)
     yield from volume_causes(vmi_spec, configuration, version, field)
     yield from container_disk_causes(vmi_spec, field)
     yield from migration_causes(vmi_spec, configuration, field)
@@ -211,11 +213,11 @@ def _memory_limit(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
         yield Cause(INVALID, f"{path} '{request}' is greater than {limit_path} '{limit}'", path)
 
 
-def _hugepages(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+def _hugepages(vmi_spec: Mapping[str, Any], version: columns.Column, field: str) -> Iterator[Cause]:
     size = hugepage_size(vmi_spec)
     if size is None:
         return
-    page_path = f"{field}.domain.memory.hugepages.pageSize"
+    page_path = f"{field}.domain.{'hugepages.size' if version.older_checks else 'memory.hugepages.pageSize'}"
     try:
         page = Quantity.parse(size)
     except QuantityError:
@@ -263,14 +265,14 @@ def _machine(vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any], fiel
         yield Cause(INVALID, text, path)
 
 
-def _mandatory(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+def _mandatory(vmi_spec: Mapping[str, Any], version: columns.Column, field: str) -> Iterator[Cause]:
     if memory_or_zero(vmi_spec, "requests").value() != 0:
         return
     if guest(vmi_spec) is None and hugepage_size(vmi_spec) is None:
         yield Cause(
             REQUIRED,
             f"no memory requested, at least one of '{field}.domain.memory.guest', "
-            f"'{field}.domain.memory.hugepages.pageSize' or '{_at(field, 'requests', 'memory')}' must be set",
+            f"'{field}.domain.memory.hugepages.{'size' if version.older_checks else 'pageSize'}' or '{_at(field, 'requests', 'memory')}' must be set",
         )
 
 

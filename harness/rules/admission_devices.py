@@ -22,6 +22,8 @@ _VIDEO: Final = {
     "arm64": ("virtio", "ramfb"),
     "s390x": ("virtio",),
 }
+_CONFIG_VOLUMES: Final = ("configMap", "secret", "downwardAPI", "serviceAccount")
+_PANIC_MODELS: Final = ("hyperv", "isa", "pvpanic")
 _PROBES: Final = ("httpGet", "tcpSocket", "exec", "guestAgentPing")
 
 
@@ -103,7 +105,7 @@ def probe_causes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
                 yield Cause(INVALID, f"{path} is only allowed if the Pod Network is attached", path)
 
 
-def firmware_causes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+def firmware_causes(vmi_spec: Mapping[str, Any], version: columns.Column, field: str) -> Iterator[Cause]:
     """Boot loaders, kernel boot, and SecureBoot without SMM."""
     at = f"{field}.domain.firmware"
     firmware = mapping(get(vmi_spec, "domain", "firmware"))
@@ -114,7 +116,7 @@ def firmware_causes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
     if firmware.get("kernelBoot") is not None:
         yield from _kernel_boot(mapping(firmware["kernelBoot"]), f"{at}.kernelBoot")
     secure = loader.get("efi") is not None and mapping(loader["efi"]).get("secureBoot") is not False
-    tdx = get(vmi_spec, "domain", "launchSecurity", "tdx") is not None
+    tdx = version.tdx_device and get(vmi_spec, "domain", "launchSecurity", "tdx") is not None
     if secure and not _smm(vmi_spec) and not tdx:
         path = f"{field}.domain"
         text = f"{path} has EFI SecureBoot enabled. SecureBoot requires SMM, which is currently disabled."
@@ -167,36 +169,81 @@ def gated_causes(
         text = "Host Devices feature gate is not enabled in kubevirt-config"
         yield Cause(INVALID, text, f"{field}.HostDevices")
     yield from _sound(devices, field)
-    yield from _launch_security(vmi_spec, field, closed)
+    if get(vmi_spec, "domain", "launchSecurity") is not None:
+        secure_execution = vmi_spec.get("architecture") == "s390x" and not version.beta_gates_on
+        if secure_execution and closed("SecureExecution"):
+            text = "SecureExecution feature gate is not enabled in kubevirt-config"
+            yield Cause(INVALID, text, f"{field}.launchSecurity")
+        yield from _launch_security(vmi_spec, field, closed)
     if devices.get("autoattachVSOCK") and closed("VSOCK"):
         text = "VSOCK feature gate is not enabled in kubevirt-config"
         yield Cause(INVALID, text, f"{at}.autoattachVSOCK")
     reserved = any(get(disk, "lun", "reservation") for disk in items(vmi_spec, "domain", "devices", "disks"))
     if reserved and not version.beta_gates_on and closed("PersistentReservation"):
-        text = "persistent reservation is not enabled in kubevirt config"
+        text = "PersistentReservation feature gate is not enabled in kubevirt-config"
         yield Cause(INVALID, text, f"{at}.disks.luns.reservation")
     if devices.get("downwardMetrics") is not None and closed("DownwardMetrics"):
         text = "downwardMetrics virtio serial is not allowed: DownwardMetrics feature gate is not enabled"
         yield Cause(INVALID, text, f"{at}.downwardMetrics")
-    yield from _filesystems(vmi_spec, field, closed)
-    if devices.get("video") is not None and devices.get("autoattachGraphicsDevice") is False:
-        text = "Video configuration is not allowed when autoattachGraphicsDevice is set to false"
-        yield Cause(INVALID, text, f"{field}.video")
+    yield from _filesystems(vmi_spec, version, field, closed)
+    yield from _graphics(devices, field, gated=not version.beta_gates_on, closed=closed)
     if get(vmi_spec, "domain", "rebootPolicy") is not None and closed("RebootPolicy", beta=True):
         text = "RebootPolicy is specified but the RebootPolicy feature gate is not enabled"
         yield Cause(INVALID, text, f"{field}.domain.rebootPolicy")
 
 
-def _filesystems(vmi_spec: Mapping[str, Any], field: str, closed: Any) -> Iterator[Cause]:
-    stored = {
-        str(volume.get("name", ""))
-        for volume in items(vmi_spec, "volumes")
-        if volume.get("persistentVolumeClaim") is not None or volume.get("dataVolume") is not None
-    }
+def _graphics(devices: Mapping[str, Any], field: str, *, gated: bool, closed: Any) -> Iterator[Cause]:
+    """Video and panic devices; both behind gates up to v1.8."""
+    if devices.get("video") is not None:
+        if gated and closed("VideoConfig"):
+            text = "Video configuration is specified but the VideoConfig feature gate is not enabled"
+            yield Cause(INVALID, text, f"{field}.video")
+        elif devices.get("autoattachGraphicsDevice") is False:
+            text = "Video configuration is not allowed when autoattachGraphicsDevice is set to false"
+            yield Cause(INVALID, text, f"{field}.video")
+    at = f"{field}.domain.devices.panicDevices"
+    panics = devices.get("panicDevices") or ()
+    if gated and panics and closed("PanicDevices"):
+        yield Cause(INVALID, "Panic Devices feature gate is not enabled in kubevirt-config", at)
+        return
+    for index, device in enumerate(panics):
+        model = mapping(device).get("model")
+        if model is not None and model not in _PANIC_MODELS:
+            yield Cause(INVALID, f"invalid PanicDeviceModel({model})", f"{at}[{index}].model")
+
+
+def _filesystems(
+    vmi_spec: Mapping[str, Any], version: columns.Column, field: str, closed: Any
+) -> Iterator[Cause]:
+    """Virtiofs of claims wants a gate; up to v1.7 that of config volumes too, and one older gate opens both."""
+    volumes = {str(volume.get("name", "")): volume for volume in items(vmi_spec, "volumes")}
+    old_gate = version.older_checks and not closed("ExperimentalVirtiofsSupport")
     for filesystem in items(vmi_spec, "domain", "devices", "filesystems"):
-        if str(filesystem.get("name", "")) in stored and closed("EnableVirtioFsStorageVolumes"):
-            text = "virtiofs is not allowed: virtiofs feature gate is not enabled for PVC"
-            yield Cause(INVALID, text, f"{field}.domain.devices.filesystems")
+        volume = volumes.get(str(filesystem.get("name", "")))
+        if volume is None or old_gate:
+            continue
+        stored = any(volume.get(kind) is not None for kind in ("persistentVolumeClaim", "dataVolume"))
+        config = any(volume.get(kind) is not None for kind in _CONFIG_VOLUMES)
+        at = f"{field}.domain.devices.filesystems"
+        words = "virtiofs is not allowed: virtiofs feature gate is not enabled for"
+        if config and version.older_checks and closed("EnableVirtioFsConfigVolumes"):
+            yield Cause(INVALID, f"{words} config volumes", at)
+        elif stored and closed("EnableVirtioFsStorageVolumes"):
+            yield Cause(INVALID, f"{words} PVC", at)
+
+
+def other_architecture_causes(
+    vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any], version: columns.Column, field: str
+) -> Iterator[Cause]:
+    """Up to v1.7 another architecture than virt-api's own (amd64 is assumed) wants a gate."""
+    if not version.older_checks or vmi_spec.get("architecture") in (None, "", "amd64"):
+        return
+    gate = "MultiArchitecture"
+    if not columns.gate(gate, column=version, configuration=configuration, beta=False):
+        path = f"{field}.architecture"
+        yield Cause(
+            REQUIRED, f"{gate} feature gate is not enabled in kubevirt-config, invalid entry {path}", path
+        )
 
 
 def _sound(devices: Mapping[str, Any], field: str) -> Iterator[Cause]:

@@ -33,6 +33,8 @@ class Column:
     """Beta feature gates are on unless disabled (since v1.9, 6a8dfaf64c)."""
     reserved_overhead: bool
     """`spec.domain.memory.reservedOverhead` counts."""
+    older_checks: bool
+    """Up to v1.7: the create validator says `hugepages.size`, and gates other architectures and virtiofs of config volumes."""
     tdx_device: bool
     """TDX and IOMMUFD ask for devices of their own (since v1.9)."""
     sev_by_snp_and_es: bool
@@ -54,6 +56,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
             webhook_writes_request=True,
             beta_gates_on=False,
             reserved_overhead=False,
+            older_checks=True,
             tdx_device=False,
             sev_by_snp_and_es=False,
             overhead_report=False,
@@ -66,6 +69,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
             webhook_writes_request=False,
             beta_gates_on=False,
             reserved_overhead=False,
+            older_checks=True,
             tdx_device=False,
             sev_by_snp_and_es=True,
             overhead_report=False,
@@ -78,6 +82,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
             webhook_writes_request=False,
             beta_gates_on=False,
             reserved_overhead=True,
+            older_checks=False,
             tdx_device=False,
             sev_by_snp_and_es=True,
             overhead_report=None,
@@ -90,6 +95,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
             webhook_writes_request=False,
             beta_gates_on=True,
             reserved_overhead=True,
+            older_checks=False,
             tdx_device=True,
             sev_by_snp_and_es=True,
             overhead_report=None,
@@ -102,6 +108,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
             webhook_writes_request=False,
             beta_gates_on=True,
             reserved_overhead=True,
+            older_checks=False,
             tdx_device=True,
             sev_by_snp_and_es=True,
             overhead_report=True,
