@@ -22,14 +22,14 @@ _WRITTEN = {"domain": {"devices": {}, "resources": {"requests": {"memory": "1Gi"
 @pytest.mark.parametrize(
     ("version", "guest", "written"),
     [
-        ("v1.6.0", "998244351", "1356857344"),
-        ("v1.6.1", "998244351", "1356857344"),
+        ("v1.6.0", "998244351", "1294Mi"),
+        ("v1.6.1", "998244351", "1294Mi"),
         ("v1.6.2", "998943402", "998943402"),
-        ("v1.6.3", "998244351", "1356857344"),
-        ("v1.6.4", "996846250", "1356857344"),
-        ("v1.6.5", "996846250", "1356857344"),
-        ("v1.7.0", "996846250", "1356857344"),
-        ("v1.6", "998244351", "1356857344"),
+        ("v1.6.3", "998244351", "1294Mi"),
+        ("v1.6.4", "996846250", "1294Mi"),
+        ("v1.6.5", "996846250", "1294Mi"),
+        ("v1.7.0", "996846250", "1294Mi"),
+        ("v1.6", "998244351", "1294Mi"),
     ],
 )
 def test_overcommit_in_patch_releases(version: str, guest: str, written: str) -> None:
@@ -43,8 +43,10 @@ def test_overcommit_in_patch_releases(version: str, guest: str, written: str) ->
     [
         (
             {"domain": {"devices": {}}},
-            "no memory requested, at least one of 'spec.domain.memory.guest', 'spec.domain.memory.hugepages.size' "
-            "or 'spec.domain.resources.requests.memory' must be set",
+            (
+                "no memory requested, at least one of 'spec.domain.memory.guest', 'spec.domain.memory.hugepages.size' "
+                "or 'spec.domain.resources.requests.memory' must be set"
+            ),
         ),
         (
             {"domain": {"devices": {}, "memory": {"guest": "65Mi", "hugepages": {"pageSize": "2Mi"}}}},
