@@ -15,7 +15,8 @@ from harness.records.model import SCHEMA_VERSION, Provenance
 from harness.records.rundir import RunDirectory
 from harness.report.deaths import Death, deaths
 from harness.report.errors import ReportError
-from harness.report.measures import Number, measure
+from harness.report.measures import measure
+from harness.report.number import Number
 from harness.report.proof import CITED, SHOWN, Cited, digest, proof_command
 from harness.report.reading import Observed, observe
 from harness.report.text import clean

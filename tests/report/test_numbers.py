@@ -12,7 +12,9 @@ import pytest
 
 from harness.records import model
 from harness.records.rundir import RunDirectory
-from harness.report.measures import Number, censored_quantile, measure
+from harness.report.latencies import censored_quantile
+from harness.report.measures import measure
+from harness.report.number import Number
 from harness.report.proof import digest, proof_command
 from harness.report.reading import observe, thinned
 from harness.report.touch import nearest_rank

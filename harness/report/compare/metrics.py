@@ -10,7 +10,9 @@ from typing import Literal
 
 from harness.records.rundir import RunDirectory
 from harness.report.compare.technique import By, group_of
-from harness.report.measures import Number, measure, microseconds
+from harness.report.felt import microseconds
+from harness.report.measures import measure
+from harness.report.number import Number
 from harness.report.reading import observe
 from harness.report.text import clean, number
 from harness.units import MIB
