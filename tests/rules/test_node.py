@@ -361,3 +361,15 @@ def test_ksm_overrides() -> None:
     # a large node still sleeps a tenth of the baseline
     big = next_values(KsmValues(), total_kb=_TOTAL * 100, available_kb=0)
     assert big.sleep_ms == 10
+
+
+@pytest.mark.parametrize(
+    ("request_", "capacity", "adjustment"),
+    [("0", 4_000_000_000, 999), ("4000000000", 8_000_000_000, 500), ("7999999999", 8_000_000_000, 3)],
+)
+def test_oom_score_adj_of_burstable_containers_as_upstreams_table(
+    request_: str, capacity: int, adjustment: int
+) -> None:
+    """Kubernetes pkg/kubelet/qos/policy_test.go."""
+    pod = {"containers": [{"name": "a", "resources": {"requests": {"cpu": "5m", "memory": request_}}}]}
+    assert oom_score_adj(pod, "a", capacity=Bytes(capacity), qos="Burstable") == adjustment
