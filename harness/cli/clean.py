@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import harness.run.undo_kind
-import harness.run.undo_namespace
-import harness.run.undo_kubeconfig  # noqa: F401 - these register how clusters are undone
+import harness.run.undo_kubeconfig
+import harness.run.undo_namespace  # noqa: F401 - these register how clusters are undone
 from harness.cli import errors
 from harness.cluster.kind.settings import KindSettings
 from harness.cluster.kind.tools import Tools

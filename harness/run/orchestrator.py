@@ -487,7 +487,7 @@ class Orchestrator:
 
     async def _heal(self, objects: Objects, handles: tuple[NodeHandle, ...], interrupt: Interrupt) -> None:
         """Wait until the nodes that were squeezed are well again, and say so if they are not."""
-        if not self._scenario.workload:
+        if self._shared is None or not self._scenario.workload:
             return
         self._settings.progress.step("proving the nodes healthy")
         with suppress(Interrupted):
