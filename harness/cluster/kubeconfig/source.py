@@ -126,11 +126,6 @@ class KubeconfigCluster:
         return {"kubeconfig": str(self._chosen.path or "(not one file)"), "context": self._chosen.context}
 
     @property
-    def address(self) -> Mapping[str, str]:
-        """Where it can be reached again, for undoing."""
-        return {"kubeconfig": str(self._chosen.path), "context": self._chosen.context}
-
-    @property
     def qualifiers(self) -> Mapping[str, str]:
         """Versions, kernel and accelerator, as far as the API tells."""
         info = [(node.get("status") or {}).get("nodeInfo") or {} for node in self.survey.nodes]
