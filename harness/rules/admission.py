@@ -140,13 +140,14 @@ def validate_vmi(
             *_metadata(owner, configuration, version, field),
             *_spec(vmi_spec, configuration, version, field),
         ]
-    causes: list[Cause] = []
-    causes += discontinued_causes(vmi_spec, field)
-    causes += network_causes(vmi_spec, configuration, version, field)
-    if version.storage_checked_twice:
-        causes += container_disk_causes(vmi_spec, field)
-        causes += disk_causes(vmi_spec, field)
-    causes += _spec(vmi_spec, configuration, version, field)
+    own = list(_spec(vmi_spec, configuration, version, field))
+    causes = list(discontinued_causes(vmi_spec, field))
+    if own:  # what is checked beforehand is checked again among these
+        causes += network_causes(vmi_spec, configuration, version, field)
+        if version.storage_checked_twice:
+            causes += container_disk_causes(vmi_spec, field)
+            causes += disk_causes(vmi_spec, field)
+        causes += own
     causes += unmatched_volumes(vmi_spec, field)
     causes += _mandatory(vmi_spec, version, field)
     causes += _metadata(vmi, configuration, version, field)

@@ -30,13 +30,20 @@ def mapping(value: Any, path: str = "") -> Mapping[str, Any]:
 def get(obj: Mapping[str, Any], *path: str) -> Any:
     """Return the value at a path, None where a step is missing or null. Raises ManifestError at a non-mapping."""
     value: Any = obj
-    for index, step in enumerate(path):
+    for step in path:
         if type(value) is dict:
             value = value.get(step)
         elif value is None:
             return None
         else:
-            value = mapping(value, ".".join(path[:index])).get(step)
+            return _get_carefully(obj, path)
+    return value
+
+
+def _get_carefully(obj: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = obj
+    for index, step in enumerate(path):
+        value = mapping(value, ".".join(path[:index])).get(step)
     return value
 
 
