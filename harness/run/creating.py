@@ -7,7 +7,7 @@ that member.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +43,15 @@ def unscheduled_wanted(scenario: Scenario) -> set[str]:
         if isinstance(wanted, Phase) and {"Pending", "Scheduling"} & {*wanted.vmi, *wanted.pod}:
             found.add(wanted.of)
     return found
+
+
+def answered(
+    stream: Stream, request: str, target: str, code: int, *, message: str = "", warnings: Sequence[str] = ()
+) -> None:
+    """Put on record what the API answered to a request (the judge reads it: action `answer`)."""
+    stream.action("answer", target, request=request, code=code, message=message, warnings=list(warnings))
+    for text in warnings:
+        stream.note("warning", text)
 
 
 class Creator:
@@ -110,22 +119,17 @@ class Creator:
         resource = replace(known, version=version or known.version)
         fleet = next(f for f in self._scenario.fleet if f.name == one.fleet)
         warnings: list[str] = []
+        if known is VMS:
+            self.vms.append(one.name)
         try:
             await Objects(self._connection, warn=warnings.append).create(
                 resource, one.manifest, namespace=self._namespace, validation=fleet.validation
             )
         except ApiError as error:
-            self._answered(one.vmi, error.status, warnings, str(error))
+            answered(self._stream, "create", one.vmi, error.status, message=str(error), warnings=warnings)
             if not {one.fleet, "all"} & self._may_be_refused:
                 raise RunError(f"{resource.kind} {one.name} was refused: {error}") from error
             self._world.guests.pop(one.vmi, None)
             return False
-        self._answered(one.vmi, CREATED, warnings)
-        if known is VMS:
-            self.vms.append(one.name)
+        answered(self._stream, "create", one.vmi, CREATED, warnings=warnings)
         return True
-
-    def _answered(self, target: str, code: int, warnings: list[str], message: str = "") -> None:
-        self._stream.action("answer", target, request="create", code=code, message=message, warnings=warnings)
-        for text in warnings:
-            self._stream.note("warning", text)

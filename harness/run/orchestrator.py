@@ -16,17 +16,14 @@ from typing import Any, Literal
 from harness.cluster.base import (
     Addressed,
     Cluster,
-    HostRequest,
-    HostSettable,
     NodeHandle,
-    NodeRequest,
     Shared,
     Undo,
 )
-from harness.cluster.errors import ClusterError, NotObservable
+from harness.cluster.errors import NotObservable
 from harness.judge.judge import still_open, timeline_of
 from harness.kube.connection import Connection, connect
-from harness.kube.errors import ApiError, KubeError
+from harness.kube.errors import KubeError
 from harness.kube.objects import Objects
 from harness.kube.resources import NAMESPACES, NODES, VMIS, VMS
 from harness.kube.vnc import try_vnc
@@ -34,16 +31,17 @@ from harness.records.model import Action, Note, Record, Sample
 from harness.records.rundir import RunDirectory
 from harness.run import health, undo_namespace
 from harness.run.consoles import Consoles
-from harness.run.creating import OK, Creator, refusals_wanted, unscheduled_wanted
-from harness.run.errors import RunError
+from harness.run.creating import Creator, answered
 from harness.run.fleet import RUN_LABEL, Planned, plan
+from harness.run.greeting import greeted
 from harness.run.guests import Guests
 from harness.run.health_check import prove_healthy
 from harness.run.holding import how_to_look
 from harness.run.interrupt import Interrupt, Interrupted
 from harness.run.observers import Observers
+from harness.run.preparing import prepare
 from harness.run.recorder import Recording
-from harness.run.settings import READY_BASE, READY_PER_GUEST, Settings
+from harness.run.settings import Settings
 from harness.run.stream import Deadline
 from harness.run.tasks import background
 from harness.run.teardown import pods_gone
@@ -144,7 +142,8 @@ class Orchestrator:
             try:
                 async with interrupt.scope(1, what="the run was interrupted"):
                     step("preparing nodes")
-                    handles = await self._prepare()
+                    handles = await prepare(self._scenario, self._cluster, self._made)
+                    self._world.capacity.update({h.kube_name: h.memory for h in handles})
                     async with connect(self._cluster.kubeconfig) as connection:
                         await self._connected(connection, handles, interrupt)
             except NotObservable as error:
@@ -154,80 +153,6 @@ class Orchestrator:
                 self.result.outcome = "complete"
 
     # -- the cluster -----------------------------------------------------------------------------------------------
-
-    def _check_needs(self) -> None:
-        capabilities = self._cluster.capabilities()
-        lacking = [
-            f"{n} ({capabilities[n]})" for n in self._scenario.needs if capabilities.get(n, "yes") != "yes"
-        ]
-        if lacking:
-            raise NotObservable(f"this cluster lacks {', '.join(lacking)}")
-
-    async def _prepare(self) -> tuple[NodeHandle, ...]:
-        scenario = self._scenario
-        self._check_needs()
-        await self._apply_host()
-        for node in scenario.nodes:
-            self._stream.action("configure-kubelet", node.name, config=dict(node.kubelet), memory=node.memory)
-        handles = await self._cluster.prepare_nodes(
-            tuple(
-                NodeRequest(
-                    name=n.name, memory=n.memory, kubelet=n.kubelet, size_matters=bool(scenario.workload)
-                )
-                for n in scenario.nodes
-            )
-        )
-        for handle in handles:
-            self._world.capacity[handle.kube_name] = handle.memory
-        self._made.directory.update(
-            # how a node came by its size is known only now
-            qualifiers=dict(self._cluster.qualifiers),
-            capabilities=dict(self._cluster.capabilities()),
-            nodes={h.name: {"name": h.kube_name, "memory": h.memory} for h in handles},
-        )
-        await self._configure_kubevirt()
-        return handles
-
-    async def _apply_host(self) -> None:
-        """Set what the nodes share, before there are nodes. Raises NotObservable where that can't be done from here."""
-        host = self._scenario.host
-        ksm = host.ksm.files if host.ksm is not None else {}
-        if not ksm and host.swap is None:
-            return
-        if not isinstance(self._cluster, HostSettable):
-            raise NotObservable(
-                f"KSM and swap of the machines of a {self._cluster.kind} cluster can't be set from here"
-            )
-        swap = host.swap
-        request = HostRequest(
-            ksm=ksm,
-            swap_kind=swap.kind if swap is not None else None,
-            swap_size=swap.size if swap is not None else None,
-        )
-        self._stream.action(
-            "configure-host",
-            "host",
-            ksm=dict(ksm),
-            swap={"kind": swap.kind, "size": swap.size} if swap else {},
-        )
-        await self._cluster.apply_host(request)
-
-    async def _configure_kubevirt(self) -> None:
-        configuration = self._scenario.kubevirt
-        self._stream.action("configure-kubevirt", configuration=dict(configuration))
-        try:
-            await self._cluster.configure_kubevirt(configuration)
-        except ClusterError as error:
-            cause = error.__cause__
-            if not isinstance(cause, ApiError) or "kubevirt" not in refusals_wanted(self._scenario):
-                raise
-            self._answered("configure-kubevirt", "kubevirt", cause.status, str(cause))
-        else:
-            if configuration:
-                self._answered("configure-kubevirt", "kubevirt", OK)
-
-    def _answered(self, request: str, target: str, code: int, message: str = "") -> None:
-        self._stream.action("answer", target, request=request, code=code, message=message, warnings=[])
 
     async def _connected(
         self, connection: Connection, handles: tuple[NodeHandle, ...], interrupt: Interrupt
@@ -306,7 +231,13 @@ class Orchestrator:
         await self._creator.create_all(planned, lambda one: consoles.open(one.vmi))
         planned = tuple(one for one in planned if one.vmi in world.guests)
         step("waiting for the guests' hello")
-        await self._greeted(planned)
+        await greeted(
+            self._scenario,
+            planned,
+            stream=stream,
+            world=world,
+            patience=0.0 if self._cluster.disposable else UNSCHEDULABLE,
+        )
         await self._ask_for_vnc(connection, planned)
         members: dict[str, tuple[str, ...]] = {f.name: () for f in self._scenario.fleet}
         for one in planned:
@@ -387,7 +318,7 @@ class Orchestrator:
             if not {one.fleet, "all"} & wanted or self._world.is_dead(one.vmi):
                 continue
             code, message = await try_vnc(connection, namespace=self._namespace, name=one.name)
-            self._answered("vnc", one.vmi, code, message)
+            answered(self._stream, "vnc", one.vmi, code, message=message)
 
     async def _plan(self, objects: Objects, handles: tuple[NodeHandle, ...]) -> tuple[Planned, ...]:
         all_nodes, _ = await objects.list_all(NODES)
@@ -401,44 +332,6 @@ class Orchestrator:
             settings=self._cluster.guest_settings,
             nonce=lambda: secrets.token_hex(8),
         )
-
-    async def _greeted(self, planned: tuple[Planned, ...]) -> None:
-        world = self._world
-        within = READY_BASE + READY_PER_GUEST * len(planned)
-        homeless_too = unscheduled_wanted(self._scenario)
-        clock = asyncio.get_running_loop().time
-        since: dict[str, float] = {}
-
-        def missing() -> list[str]:
-            return [
-                one.vmi
-                for one in planned
-                if not (world.is_ready(one.vmi) or world.is_dead(one.vmi))
-                and not ({one.fleet, "all"} & homeless_too and world.unschedulable(one.vmi))
-            ]
-
-        def homeless() -> str:
-            """Return who is without a node for good, in the scheduler's words."""
-            for vmi in missing():
-                words = world.unschedulable(vmi)
-                if not words:
-                    since.pop(vmi, None)
-                elif clock() - since.setdefault(vmi, clock()) >= (
-                    0.0 if self._cluster.disposable else UNSCHEDULABLE
-                ):
-                    return f"{vmi} is not scheduled: {words}"
-            return ""
-
-        try:
-            why = await self._stream.until(lambda: homeless() or not missing(), within=within)
-            if isinstance(why, str):
-                raise RunError(why)
-        except Deadline as error:
-            first = missing()[0]
-            raise RunError(
-                f"{len(missing())} of {len(planned)} guests said no hello within {within:g} s; "
-                f"{first}: {world.why_not_running(first)}"
-            ) from error
 
     async def _window(self, until: str = "") -> str:
         """Keep watching until nothing is open any more or the time is over; return why it ended, '' for `until`."""
@@ -471,9 +364,8 @@ class Orchestrator:
             async with interrupt.scope(2):
                 try:
                     async with asyncio.timeout(TEARDOWN):
-                        for name in (
-                            self._creator.vms if self._creator is not None else ()
-                        ):  # first: a VM makes its VMI anew
+                        # first: a VM makes its VMI anew
+                        for name in self._creator.vms if self._creator is not None else ():
                             await objects.delete(VMS, name, namespace=self._namespace)
                         for vmi in self._world.guests:
                             await objects.delete(

@@ -1,0 +1,55 @@
+"""Waiting until every guest has said hello, or it is clear that one will not."""
+
+from __future__ import annotations
+
+import asyncio
+
+from harness.run.creating import unscheduled_wanted
+from harness.run.errors import RunError
+from harness.run.fleet import Planned
+from harness.run.settings import READY_BASE, READY_PER_GUEST
+from harness.run.stream import Deadline, Stream
+from harness.run.world import World
+from harness.spec.model import Scenario
+
+
+async def greeted(
+    scenario: Scenario, planned: tuple[Planned, ...], *, stream: Stream, world: World, patience: float
+) -> None:
+    """Return when each guest is ready, dead, or without a node as the scenario asks.
+
+    `patience`: seconds a guest may be without a node before the scheduler is believed. Raises RunError.
+    """
+    within = READY_BASE + READY_PER_GUEST * len(planned)
+    homeless_too = unscheduled_wanted(scenario)
+    clock = asyncio.get_running_loop().time
+    since: dict[str, float] = {}
+
+    def missing() -> list[str]:
+        return [
+            one.vmi
+            for one in planned
+            if not (world.is_ready(one.vmi) or world.is_dead(one.vmi))
+            and not ({one.fleet, "all"} & homeless_too and world.unschedulable(one.vmi))
+        ]
+
+    def homeless() -> str:
+        """Return who is without a node for good, in the scheduler's words."""
+        for vmi in missing():
+            words = world.unschedulable(vmi)
+            if not words:
+                since.pop(vmi, None)
+            elif clock() - since.setdefault(vmi, clock()) >= patience:
+                return f"{vmi} is not scheduled: {words}"
+        return ""
+
+    try:
+        why = await stream.until(lambda: homeless() or not missing(), within=within)
+    except Deadline as error:
+        first = missing()[0]
+        raise RunError(
+            f"{len(missing())} of {len(planned)} guests said no hello within {within:g} s; "
+            f"{first}: {world.why_not_running(first)}"
+        ) from error
+    if isinstance(why, str):
+        raise RunError(why)

@@ -1,0 +1,76 @@
+"""Making a cluster what a scenario asks for, before anything is created in it: machine, nodes, KubeVirt."""
+
+from __future__ import annotations
+
+from harness.cluster.base import Cluster, HostRequest, HostSettable, NodeHandle, NodeRequest
+from harness.cluster.errors import ClusterError, NotObservable
+from harness.kube.errors import ApiError
+from harness.run.creating import OK, answered, refusals_wanted
+from harness.run.recorder import Recording
+from harness.run.stream import Stream
+from harness.spec.model import Scenario
+
+
+async def prepare(scenario: Scenario, cluster: Cluster, made: Recording) -> tuple[NodeHandle, ...]:
+    """Return the cluster's nodes that play the scenario's. Raises NotObservable with the reason, ClusterError."""
+    _check_needs(scenario, cluster)
+    stream = made.stream
+    await _apply_host(scenario, cluster, stream)
+    for node in scenario.nodes:
+        stream.action("configure-kubelet", node.name, config=dict(node.kubelet), memory=node.memory)
+    handles = await cluster.prepare_nodes(
+        tuple(
+            NodeRequest(name=n.name, memory=n.memory, kubelet=n.kubelet, size_matters=bool(scenario.workload))
+            for n in scenario.nodes
+        )
+    )
+    made.directory.update(
+        # how a node came by its size is known only now
+        qualifiers=dict(cluster.qualifiers),
+        capabilities=dict(cluster.capabilities()),
+        nodes={h.name: {"name": h.kube_name, "memory": h.memory} for h in handles},
+    )
+    await _configure_kubevirt(scenario, cluster, stream)
+    return handles
+
+
+def _check_needs(scenario: Scenario, cluster: Cluster) -> None:
+    capabilities = cluster.capabilities()
+    lacking = [f"{n} ({capabilities[n]})" for n in scenario.needs if capabilities.get(n, "yes") != "yes"]
+    if lacking:
+        raise NotObservable(f"this cluster lacks {', '.join(lacking)}")
+
+
+async def _apply_host(scenario: Scenario, cluster: Cluster, stream: Stream) -> None:
+    """Set what the nodes share, before there are nodes."""
+    ksm = scenario.host.ksm.files if scenario.host.ksm is not None else {}
+    swap = scenario.host.swap
+    if not ksm and swap is None:
+        return
+    if not isinstance(cluster, HostSettable):
+        raise NotObservable(
+            f"KSM and swap of the machines of a {cluster.kind} cluster can't be set from here"
+        )
+    request = HostRequest(
+        ksm=ksm,
+        swap_kind=swap.kind if swap is not None else None,
+        swap_size=swap.size if swap is not None else None,
+    )
+    told = {"kind": swap.kind, "size": swap.size} if swap is not None else {}
+    stream.action("configure-host", "host", ksm=dict(ksm), swap=told)
+    await cluster.apply_host(request)
+
+
+async def _configure_kubevirt(scenario: Scenario, cluster: Cluster, stream: Stream) -> None:
+    configuration = scenario.kubevirt
+    stream.action("configure-kubevirt", configuration=dict(configuration))
+    try:
+        await cluster.configure_kubevirt(configuration)
+    except ClusterError as error:
+        cause = error.__cause__
+        if not isinstance(cause, ApiError) or "kubevirt" not in refusals_wanted(scenario):
+            raise
+        answered(stream, "configure-kubevirt", "kubevirt", cause.status, message=str(cause))
+    else:
+        if configuration:
+            answered(stream, "configure-kubevirt", "kubevirt", OK)
