@@ -5,7 +5,7 @@ CLUSTER ?= local
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint e2e soak bench clean distclean
+.PHONY: help setup test lint e2e soak reports bench clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ endif
 
 soak: setup ## slow or random by nature: every scenario seen to fail, kill -9 at random points
 	$(PY) -m pytest tests -m soak $(ARGS)
+
+reports: setup ## the published pages under reports/, from the run data committed there
+	$(VENV)/bin/density site
 
 bench: setup ## ratios against baselines measured in the same run
 	$(PY) -m benchmarks $(ARGS)
