@@ -167,7 +167,7 @@ def _spec(
     yield from _hugepages(vmi_spec, version, field)
     yield from _guest_limit(vmi_spec, configuration, field)
     yield from _machine(vmi_spec, configuration, field)
-    yield from cpu_causes(vmi_spec, field)
+    yield from cpu_causes(vmi_spec, version, field)
     yield from start_causes(vmi_spec, field)
     yield from realtime_causes(vmi_spec, field)
     yield from other_architecture_causes(vmi_spec, configuration, version, field)

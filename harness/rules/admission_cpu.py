@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from harness.rules import columns
 from harness.rules.causes import INVALID, NOT_SUPPORTED, REQUIRED, Cause
 from harness.rules.quantities import ZERO
 from harness.rules.vmi import (
@@ -25,11 +26,11 @@ from harness.rules.vmi import (
 _POLICIES: Final = ("", "force", "require", "optional", "disable", "forbid")
 
 
-def cpu_causes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+def cpu_causes(vmi_spec: Mapping[str, Any], version: columns.Column, field: str) -> Iterator[Cause]:
     """List what is refused, in the validator's order: requests and limits, pinning, NUMA, features, hotplug."""
     yield from _cpu(vmi_spec, field)
     if dedicated_cpu(vmi_spec):
-        yield from _pinning(vmi_spec, field)
+        yield from _pinning(vmi_spec, version, field)
     yield from _numa(vmi_spec, field)
     if get(vmi_spec, "domain", "cpu", "isolateEmulatorThread") and not dedicated_cpu(vmi_spec):
         yield Cause(
@@ -96,7 +97,7 @@ def _cpu(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
         yield Cause(INVALID, f"{path} '{request}' is greater than {limit_path} '{limit}'", path)
 
 
-def _pinning(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+def _pinning(vmi_spec: Mapping[str, Any], version: columns.Column, field: str) -> Iterator[Cause]:
     """`validateCpuPinning`, spelling included."""
     cpu = mapping(get(vmi_spec, "domain", "cpu"))
     count = vcpus(cpu)
@@ -105,18 +106,15 @@ def _pinning(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
     path, limit_path = _at(field, "requests", "cpu"), _at(field, "limits", "cpu")
     where, cores = f"{field}.domain.cpu.dedicatedCpuPlacement", f"{field}.domain.cpu.cores"
     amount = guest(vmi_spec)
-    if (
-        memory.is_zero()
-        and memory_limit.is_zero()
-        and hugepage_size(vmi_spec) is None
-        and (amount is None or amount.is_zero())
-    ):
-        yield Cause(
-            INVALID,
-            f"{_at(field, 'requests', 'memory')}, {_at(field, 'limits', 'memory')}, "
-            f"{field}.domain.memory.hugepages or {field}.domain.memory.guest should be provided",
-            _at(field, "limits", "memory"),
-        )
+    asked = [_at(field, "requests", "memory"), _at(field, "limits", "memory")]
+    given = hugepage_size(vmi_spec) is not None or not (amount is None or amount.is_zero())
+    if version.webhook_writes_request:
+        given = False
+    else:
+        asked += [f"{field}.domain.memory.hugepages", f"{field}.domain.memory.guest"]
+    if memory.is_zero() and memory_limit.is_zero() and not given:
+        text = f"{', '.join(asked[:-1])} or {asked[-1]} should be provided"
+        yield Cause(INVALID, text, _at(field, "limits", "memory"))
     for kind, quantity, name in (("requests", request, path), ("limits", limit, limit_path)):
         if quantity.value() > 0 and quantity.value() * 1000 != quantity.milli_value():
             yield Cause(INVALID, f"provided resources CPU {kind} must be an interger", name)
