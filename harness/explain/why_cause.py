@@ -141,7 +141,9 @@ def loop(ending: Ending) -> Diagnosis | None:
 
 def _oom(index: Index, ending: Ending, kill: OomKill) -> Diagnosis:
     named: dict[str, Cause] = {"container": "container-oom", "pod": "pod-oom", "node": "node-oom"}
-    if kill.scope:
+    # The judge joins status and event into one kill of the node's scope; it is still an inference, not the kernel's word.
+    event = next((w for w in index.words if w.reason == "SystemOOM" and w.line in kill.lines), None)
+    if kill.scope and event is None:
         words = {
             "container": "its container's limit",
             "pod": "its pod's limit",
@@ -156,17 +158,22 @@ def _oom(index: Index, ending: Ending, kill: OomKill) -> Diagnosis:
         )
     pod = ending.incarnation.pod
     limit = served.container_limits(pod.object).get("compute") if pod is not None else None
-    system = [
-        w
-        for w in index.words
-        if w.reason == "SystemOOM" and w.name == ending.incarnation.node and abs(w.t - kill.t) < _SAME
-    ]
-    if system:
+    system = event or next(
+        (
+            w
+            for w in index.words
+            if w.reason == "SystemOOM" and w.name == ending.incarnation.node and abs(w.t - kill.t) < _SAME
+        ),
+        None,
+    )
+    if system is not None:
         return Diagnosis(
             cause="node-oom",
             certain=False,
-            because="the container's status says OOMKilled, and the node has a SystemOOM event of that moment",
-            proof=(*kill.lines, system[0].line),
+            because="the node has a SystemOOM event of that moment"
+            if kill.event
+            else "the container's status says OOMKilled, and the node has a SystemOOM event of that moment",
+            proof=tuple(dict.fromkeys((*kill.lines, system.line))),
         )
     if pod is not None and limit is None and ending.incarnation.is_vmi:
         return Diagnosis(
