@@ -87,11 +87,11 @@ def look_configz(run: Run, wanted: Configz) -> Seen:
             told.append(f"{'.'.join(path)} {_shown(value)}")
             if not equal(value, literal):
                 wrong.append(f"{'.'.join(path)} should be {'none' if literal is None else literal}")
-        for field in wanted.knows:
-            knows = field in config
-            told.append(f"{field} {'known' if knows else 'not served'}")
-            if not knows:
-                wrong.append(f"its configuration has no {field}")
+        hidden = [field for field in wanted.knows if field not in config]
+        told += [f"{field} {'not served' if field in hidden else 'known'}" for field in wanted.knows]
+        if hidden and not wrong:
+            # KubeletConfiguration leaves unset fields out (`omitempty`): known or not can't be told then.
+            return unobservable(f"{', '.join(hidden)} is not served: unknown to this kubelet, or unset")
         return Seen(
             truth=Truth.of(not wrong),
             text=", ".join(told),
