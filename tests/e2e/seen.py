@@ -46,6 +46,16 @@ def guest_of(pod: Record) -> str:
     return next((o["name"] for o in owners if o["kind"] == "VirtualMachineInstance"), "")
 
 
+def phases(run: Path, name: str) -> Iterator[tuple[float, str]]:
+    """Yield (seconds, phase) of a VMI and of its pod."""
+    for t, vmi in objects(run, "VirtualMachineInstance"):
+        if vmi["metadata"]["name"] == name:
+            yield t, vmi.get("status", {}).get("phase", "")
+    for t, pod in objects(run, "Pod"):
+        if guest_of(pod) == name:
+            yield t, pod.get("status", {}).get("phase", "")
+
+
 def evicted(run: Path) -> set[str]:
     """Names of VMIs whose pod the kubelet terminated: its condition, not its reason."""
     return {

@@ -24,15 +24,15 @@ def spoilt(here: Place, scenario: str, *changes: str) -> tuple[Done, Path]:
     return done, run
 
 
-def test_a_ramp_ten_times_as_fast_is_ended_by_the_kernel_and_nobody_is_evicted(too_fast: Ran) -> None:
-    assert too_fast.done.code == 1, too_fast.done
-    assert seen.oom_killed(too_fast.directory, scope="node")
-    assert seen.evicted(too_fast.directory) == set()
-    found = seen.findings(too_fast.directory)
+def test_a_threshold_of_1Mi_evicts_nobody_and_the_kernel_kills(no_threshold: Ran) -> None:  # noqa: N802
+    assert no_threshold.done.code == 1, no_threshold.done
+    assert seen.oom_killed(no_threshold.directory, scope="node")
+    assert seen.evicted(no_threshold.directory) == set()
+    found = seen.findings(no_threshold.directory)
     assert found["requires/0"] == "refuted"
     assert found["HARD-5"] == "refuted"
-    assert "FAIL requires/0" in too_fast.done.out
-    assert too_fast.left == []
+    assert "FAIL requires/0" in no_threshold.done.out
+    assert no_threshold.left == []
 
 
 def test_what_can_not_come_out_as_required_is_refused_before_anything_starts(here: Place) -> None:
@@ -51,8 +51,8 @@ def test_what_can_not_come_out_as_required_is_refused_before_anything_starts(her
 
 @pytest.mark.soak
 @pytest.mark.usefixtures("limits")
-def test_a_threshold_of_1Mi_evicts_nobody(here: Place) -> None:  # noqa: N802
-    done, run = spoilt(here, "hard-eviction", "nodes.target.kubelet.evictionHard.memory.available=1Mi")
+def test_a_ramp_ten_times_as_fast_is_ended_by_the_kernel_and_nobody_is_evicted(here: Place) -> None:
+    done, run = spoilt(here, "hard-eviction", "workload.cross.grow.rate=50Mi/s")
     assert done.code == 1, done
     assert seen.evicted(run) == set()
     assert seen.oom_killed(run, scope="node")

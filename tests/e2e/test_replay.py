@@ -28,18 +28,18 @@ def copy(run: Path, to: Path) -> Path:
 
 
 @pytest.mark.parametrize("environment", ELSEWHERE, ids=lambda e: e["TZ"] or "no TZ")
-def test_the_same_bytes_elsewhere(too_fast: Ran, here: Place, environment: dict[str, str]) -> None:
-    again = copy(too_fast.directory, here.root / "some where" / "else")
+def test_the_same_bytes_elsewhere(no_threshold: Ran, here: Place, environment: dict[str, str]) -> None:
+    again = copy(no_threshold.directory, here.root / "some where" / "else")
     done = here.start("replay", again, **environment).wait(within=60)
     assert done.code == 1, done
     for name in ("findings.json", "report.md", "junit.xml"):
-        assert (again / name).read_bytes() == (too_fast.directory / name).read_bytes(), name
+        assert (again / name).read_bytes() == (no_threshold.directory / name).read_bytes(), name
     assert (again / "report.html").is_file()
 
 
-def test_with_one_record_changed_the_finding_changes(too_fast: Ran, here: Place) -> None:
-    assert seen.findings(too_fast.directory)["HARD-5"] == "refuted"  # nobody was evicted
-    again = copy(too_fast.directory, here.root / "flipped")
+def test_with_one_record_changed_the_finding_changes(no_threshold: Ran, here: Place) -> None:
+    assert seen.findings(no_threshold.directory)["HARD-5"] == "refuted"  # nobody was evicted
+    again = copy(no_threshold.directory, here.root / "flipped")
     path = again / "records.ndjson"
     lines = path.read_bytes().splitlines()
     last = max(
@@ -66,13 +66,13 @@ def test_with_one_record_changed_the_finding_changes(too_fast: Ran, here: Place)
 
 
 def test_cut_anywhere_it_is_judged_as_far_as_it_goes_and_said_to_be_incomplete(
-    too_fast: Ran, here: Place
+    no_threshold: Ran, here: Place
 ) -> None:
-    whole = (too_fast.directory / "records.ndjson").read_bytes()
+    whole = (no_threshold.directory / "records.ndjson").read_bytes()
     last = whole.rstrip(b"\n").rfind(b"\n") + 1
     lots = random.Random(0)
     for size in (0, 1, last, last + 5, *(lots.randrange(len(whole)) for _ in range(4))):
-        again = copy(too_fast.directory, here.root / f"cut-{size}")
+        again = copy(no_threshold.directory, here.root / f"cut-{size}")
         (again / "records.ndjson").write_bytes(whole[:size])
         done = here.density("replay", again)
         assert done.code == 1, done
@@ -81,9 +81,9 @@ def test_cut_anywhere_it_is_judged_as_far_as_it_goes_and_said_to_be_incomplete(
         assert json.loads((again / "findings.json").read_bytes())["complete"] is False
 
 
-def test_reports_are_written_anew_without_judging(too_fast: Ran, here: Place) -> None:
-    again = copy(too_fast.directory, here.root / "copy")
-    shutil.copy(too_fast.directory / "findings.json", again)
+def test_reports_are_written_anew_without_judging(no_threshold: Ran, here: Place) -> None:
+    again = copy(no_threshold.directory, here.root / "copy")
+    shutil.copy(no_threshold.directory / "findings.json", again)
     done: Done = here.density("report", again)
     assert done.code == 0, done
-    assert (again / "report.md").read_bytes() == (too_fast.directory / "report.md").read_bytes()
+    assert (again / "report.md").read_bytes() == (no_threshold.directory / "report.md").read_bytes()

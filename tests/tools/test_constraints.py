@@ -49,7 +49,7 @@ def imported(*packages: str) -> set[str]:
                     modules.add(name.partition(".")[0])
     known = packages_distributions()
     ours = {"harness", "workloads", "tests", "benchmarks", *sys.stdlib_module_names}
-    return {canonicalize_name(known[name][0]) if name in known else name for name in modules - ours}
+    return {canonicalize_name(known.get(name, [name])[0]) for name in modules - ours}
 
 
 def test_everything_imported_is_asked_for() -> None:

@@ -31,7 +31,8 @@ async def test_a_guest_holds_what_was_asked_and_powers_off(image: GuestImage, tm
         hello = await guest.expect("@ hello ", within=30)
         assert (hello["proto"], hello["nonce"], hello["deaf"]) == ("1", "c0ffee", "0")
         assert hello["kernel"] == image.release
-        assert 0.85 <= int(hello["memtotal"]) / (256 * MIB) <= 1.0
+        # Kernel 6.1 leaves 0.86 of 256 MiB, 6.12 0.83.
+        assert 0.80 <= int(hello["memtotal"]) / (256 * MIB) <= 1.0
         base = guest.pss()
         for to, pages in (
             (20 * MIB, "unique"),
