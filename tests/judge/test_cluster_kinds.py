@@ -145,6 +145,8 @@ def test_configz_of_known_fields_and_of_a_kubelet_not_asked() -> None:
     assert finding(configured(), "hog", kind="configz", expectation=knows).outcome == "holds"
     other = Configz(of="node", values={}, knows=("mergeDefaultEvictionSettings",))
     assert finding(configured(), "hog", kind="configz", expectation=other).outcome == "not-observable"
+    never = Configz(of="node", values={}, knows=("kubeletReserved",))
+    assert finding(configured(), "hog", kind="configz", expectation=never).outcome == "refuted"
     world = World().vmi("hog")
     assert finding(world, "hog", kind="configz", expectation=knows).outcome == "not-observable"
     assert finding(world, "hog", kind="configz", expectation=knows, ended=False).outcome == "undecided"

@@ -11,6 +11,7 @@ from harness.judge.seen import Run, Seen, merge, unobservable
 from harness.records import served
 from harness.spec.durations import parse_duration
 from harness.spec.expectations import Allocatable, Configz
+from harness.spec.fragments import KUBELET_FIELDS
 
 
 def nodes_of(run: Run, name: str) -> list[str]:
@@ -89,6 +90,7 @@ def look_configz(run: Run, wanted: Configz) -> Seen:
                 wrong.append(f"{'.'.join(path)} should be {'none' if literal is None else literal}")
         hidden = [field for field in wanted.knows if field not in config]
         told += [f"{field} {'not served' if field in hidden else 'known'}" for field in wanted.knows]
+        wrong += [f"no kubelet has {field}" for field in hidden if field not in KUBELET_FIELDS]
         if hidden and not wrong:
             # KubeletConfiguration leaves unset fields out (`omitempty`): known or not can't be told then.
             return unobservable(f"{', '.join(hidden)} is not served: unknown to this kubelet, or unset")

@@ -16,7 +16,7 @@ import yaml
 from harness.cli import errors
 from harness.embedded.api.resources import KUBEVIRTS, NODES, VMIS
 from harness.records.rundir import RunDirectory
-from harness.run import orchestrator
+from harness.run import greeting
 from harness.run.interrupt import Interrupt
 from harness.run.record import Request, record
 from tests.cluster.kubeconfig.scene import GROW, IMAGE, carry_out, cluster, foreign, objects
@@ -146,8 +146,8 @@ async def test_what_looks_like_production_is_not_squeezed_by_accident(tmp_path: 
 
 
 async def test_a_vmi_that_finds_no_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orchestrator, "READY_BASE", 2.0)
-    monkeypatch.setattr(orchestrator, "READY_PER_GUEST", 0.0)
+    monkeypatch.setattr(greeting, "READY_BASE", 2.0)
+    monkeypatch.setattr(greeting, "READY_PER_GUEST", 0.0)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     async with foreign("node-stats") as there:
         scenario = load(
