@@ -56,6 +56,7 @@ def test_with_one_record_changed_the_finding_changes(no_threshold: Ran, here: Pl
             "type": "DisruptionTarget",
             "status": "True",
             "reason": "TerminationByKubelet",
+            "message": "The node was low on resource: memory. Threshold quantity: 1Mi, available: 0.",
             "lastTransitionTime": record["at"][:19] + "Z",
         }
     )
