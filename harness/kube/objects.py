@@ -110,7 +110,10 @@ class Objects:
             "POST",
             resource.path(namespace=namespace),
             when=_throttled,
-            params={"fieldManager": "density", "fieldValidation": validation or ("Strict" if strict else "Warn")},
+            params={
+                "fieldManager": "density",
+                "fieldValidation": validation or ("Strict" if strict else "Warn"),
+            },
             body=manifest,
         )
 
