@@ -16,7 +16,7 @@ from harness.spec.model import Scenario
 async def greeted(
     scenario: Scenario, planned: tuple[Planned, ...], *, stream: Stream, world: World, patience: float
 ) -> None:
-    """Return when each guest is ready, dead, or without a node as the scenario asks.
+    """Return when each guest is ready, killed by the pressure, or without a node as the scenario asks.
 
     `patience`: seconds a guest may be without a node before the scheduler is believed. Raises RunError.
     """
@@ -53,3 +53,12 @@ async def greeted(
         ) from error
     if isinstance(why, str):
         raise RunError(why)
+    # Killed for memory while it booted is something seen; an end of its own accord is a guest that never was.
+    pressed = world.happened["oom"] | world.happened["evicted"]
+    mute = [one for one in planned if world.is_dead(one.vmi) and not world.is_ready(one.vmi)]
+    for one in mute:
+        if one.vmi not in pressed:
+            raise RunError(
+                f"{one.vmi} ended before it said hello: its kernel did not get to the agent; "
+                f"artefacts/consoles/{one.name}.log has its last words, --guest-kernel chooses another kernel"
+            )
