@@ -95,6 +95,9 @@ async def playing(world: World) -> AsyncIterator[EmbeddedCluster]:
             await asyncio.gather(task, return_exceptions=True)
 
 
+# Takes 14 s; once in about ten runs it waited for ever, beside other tests on a busy machine. Not understood yet: soak.
+@pytest.mark.soak
+@pytest.mark.timeout(180)
 async def test_the_orchestrator_drives_a_kind_cluster(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
