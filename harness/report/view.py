@@ -32,7 +32,6 @@ OUTCOME_SIGNS = {
 }
 """A shape for each outcome, so that no report depends on colour alone."""
 
-SEEN_SIGNS = {**OUTCOME_SIGNS, "refuted": "✗"}
 
 _EVIDENCE = {
     "real": "kubelet and KubeVirt that no one here wrote",
