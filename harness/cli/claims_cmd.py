@@ -82,6 +82,8 @@ def explain(claim: Claim) -> str:
     if claim.untestable is not None:
         lines.append(f"  untestable {claim.untestable}")
     else:
+        if claim.given:
+            lines.append(f"  given      {claim.given}")
         lines.append(f"  promise    {claim.promise}")
         expectations = [(claim.promise_kind or "", claim.promise_args), *claim.also]
         lines.extend(f"             {kind}: {literal(arguments)}" for kind, arguments in expectations)

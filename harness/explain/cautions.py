@@ -197,7 +197,7 @@ def _node(explanation: Explanation) -> Iterator[tuple[str, str]]:
             if hard
             else "evictionHard is empty"
         )
-        yield "HARD-1", f"this kubelet evicts nothing for memory: {why}; only the OOM killer is left"
+        yield "HARD-1b", f"this kubelet evicts nothing for memory: {why}; only the OOM killer is left"
     soft = [eviction for eviction in explanation.evictions if not eviction.threshold.hard]
     grace = grace_seconds(spec(explanation.vmi))
     for eviction in soft:
@@ -209,7 +209,7 @@ def _node(explanation: Explanation) -> Iterator[tuple[str, str]]:
 def _soft(eviction: Eviction, grace: int, others: tuple[Eviction, ...]) -> Iterator[tuple[str, str]]:
     if eviction.asked < 1:
         yield (
-            "SOFT-4",
+            "SOFT-4b",
             (
                 "evictionMaxPodGracePeriod is not set (0): a soft eviction is as abrupt as a hard one, SIGKILL "
                 f"{eviction.window:g} s after SIGTERM"

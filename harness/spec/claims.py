@@ -30,6 +30,17 @@ EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Who decides a claim → the evidence that settles it."""
 VERDICTS: Final = ("differs", "refuted")
+_KEYS: Final = (
+    "id",
+    "quote",
+    "given",
+    "decided-by",
+    "promise",
+    "today",
+    "untestable",
+    "note",
+    "corrected",
+)
 _SUBJECT: Final = ("of", "fleets")
 _ANY: Final = Subjects(fleets={"any": 1_000_000}, nodes=("any",))
 """Stands for the subject that a scenario's check names."""
@@ -63,9 +74,7 @@ def evidence_needed(claim: Claim) -> tuple[str, ...]:
 
 
 def _claim(node: Node) -> Claim:
-    reader = Reader(
-        node, "a claim", ("id", "quote", "decided-by", "promise", "today", "untestable", "note", "corrected")
-    )
+    reader = Reader(node, "a claim", _KEYS)
     untestable = reader.read("untestable", read.text)
     if (untestable is None) == (reader.get("promise") is None):
         raise reader.mark.error("a claim needs exactly one of 'promise' and 'untestable'")
@@ -75,8 +84,8 @@ def _claim(node: Node) -> Claim:
     if untestable is None:
         words, expectations = _promise(reader.need("promise"))
         decided = cast("DecidedBy", read.choice(reader.need("decided-by"), DECIDED_BY, "decider"))
-    elif reader.has("today") or reader.has("decided-by"):
-        raise reader.mark.error("an untestable claim has neither 'today' nor 'decided-by'")
+    elif reader.has("today") or reader.has("decided-by") or reader.has("given"):
+        raise reader.mark.error("an untestable claim has no 'today', 'decided-by' or 'given'")
     return Claim(
         id=read.text(reader.need("id")),
         quote=" ".join(read.text(reader.need("quote")).split()),
@@ -85,6 +94,7 @@ def _claim(node: Node) -> Claim:
         promise_args=expectations[0][1] if expectations else {},
         today=reader.read("today", _today) or (),
         decided_by=decided,
+        given=reader.read("given", read.text) or "",
         untestable=untestable,
         also=expectations[1:],
         note=reader.read("note", read.text) or "",

@@ -37,6 +37,8 @@ class FleetSpec:
     """Time from the creation of one member to that of the next; 0: all at once."""
     validation: Literal["Strict", "Warn", "Ignore"] | None = None
     """`fieldValidation` its manifests are sent with; None: as the run usually does."""
+    fill: bool = False
+    """Members are made one after another until the scheduler finds no node for one; `count` is the most there may be."""
     match: tuple[str, ...] = ()
     """Imported recordings: names of the VMIs (or pods) that are this fleet; nothing is created."""
 
@@ -261,6 +263,8 @@ class Claim:
     promise_args: Mapping[str, Any]
     today: tuple[Today, ...]
     decided_by: Literal["kubelet", "kubevirt", "kernel", "qemu", "kubernetes", "nobody"]
+    given: str = ""
+    """The case it is about, where its sentence is true of one and false of another; '' where it is about any."""
     untestable: str | None = None
     also: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     """Further expectations (kind, arguments) the same sentence makes."""

@@ -141,10 +141,10 @@ _BOTH = {"requests": {"memory": "1Gi", "cpu": "1"}, "limits": {"memory": "1Gi", 
             _explain({"memory": {"guest": "1Gi", "hugepages": {"pageSize": "2Mi"}}, "resources": {"overcommitGuestOverhead": True}}),
             ["OVH-2"],
         ),
-        (_explain(kubelet=on_kind({})), ["HARD-1"]),
-        (_explain(kubelet={"evictionHard": {}}), ["HARD-1"]),
+        (_explain(kubelet=on_kind({})), ["HARD-1b"]),
+        (_explain(kubelet={"evictionHard": {}}), ["HARD-1b"]),
         (_explain(kubelet=on_kind({"evictionHard": {"memory.available": "1Gi"}})), []),
-        (_explain(kubelet=_SOFT), ["SOFT-4"]),
+        (_explain(kubelet=_SOFT), ["SOFT-4b"]),
         (_explain(kubelet={**_SOFT, "evictionMaxPodGracePeriod": 10}), ["SOFT-4"]),
         (_explain(kubelet={**_SOFT, "evictionMaxPodGracePeriod": 30}), []),
         (
@@ -295,7 +295,7 @@ def test_the_table_says_it_all() -> None:
         "Insufficient memory",
         "evicted by  allocatableMemory.available (hard)",
         "or by       memory.available (soft): less than 1Gi available on the node for 1m0s; SIGKILL 2 s after SIGTERM",
-        "! SOFT-4",
+        "! SOFT-4b",
     ):
         assert part in text
     nothing = "\n".join(table(_explain(kubelet=on_kind({}))))

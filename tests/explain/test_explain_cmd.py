@@ -85,7 +85,7 @@ def test_settings(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0
     assert "800Mi" in result.stdout
-    assert "! HARD-1" in result.stdout
+    assert "! HARD-1b" in result.stdout
 
 
 def test_a_quoted_percentage(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ VICTIMS = {
 
 CLAIMED = {
     "hard-eviction": {"HARD-2a": "differs", "HARD-2b": "refuted", "HARD-2c": "holds"},
-    "hard-eviction-deaf": {"HARD-2a": "differs", "HARD-2b": "holds", "HARD-2c": "holds"},
-    "deaf-vmi-stays-running": {"HARD-2a": "differs", "HARD-2b": "holds"},
+    "hard-eviction-deaf": {"HARD-2a": "differs", "HARD-2d": "holds", "HARD-2c": "holds"},
+    "deaf-vmi-stays-running": {"HARD-2a": "differs", "HARD-2d": "holds"},
     "vm-always-evicted": {
         "HARD-2a": "differs",
         "HARD-2b": "refuted",
@@ -53,7 +53,7 @@ CLAIMED = {
         "SOFT-3b": "holds",
         "SOFT-4": "holds",
     },
-    "soft-eviction-default-cap": {"SOFT-1a": "differs", "SOFT-3b": "holds", "SOFT-4": "refuted"},
+    "soft-eviction-default-cap": {"SOFT-1c": "differs", "SOFT-3b": "holds", "SOFT-4b": "refuted"},
     "hard-eviction-pods": {"HARD-2c": "holds", "HARD-5": "holds"},
     "container-oom": {"PRESS-1": "holds"},
     "reserved": {"HARD-2c": "holds", "RES-1": "holds", "RES-4": "holds"},

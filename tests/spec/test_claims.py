@@ -9,7 +9,7 @@ import pytest
 from harness.spec.claims import evidence_needed, load_claims, read_claims
 from harness.spec.errors import SpecError
 from harness.spec.expectations import KINDS
-from harness.spec.model import Today
+from harness.spec.model import Claim, Today
 
 HEAD = "apiVersion: density/v1\nkind: Claims\nclaims:\n"
 CLAIM = """\
@@ -20,6 +20,7 @@ CLAIM = """\
     today:
       - {columns: [v1.6-v1.8, main], grace: {min: 1s, max: 4s}, verdict: differs, why: two seconds}
     note: a note
+    given: a case
 """
 
 
@@ -37,6 +38,7 @@ def test_a_claim() -> None:
         ),
     )
     assert evidence_needed(claim) == ("kernel", "real")
+    assert claim.given == "a case"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_mistakes_in_the_registry(old: str, new: str, message: str) -> None:
 
 
 def test_an_id_twice() -> None:
-    with pytest.raises(SpecError, match=r"^c\.yaml:11:5: two claims are named 'A-1'$"):
+    with pytest.raises(SpecError, match=r"^c\.yaml:12:5: two claims are named 'A-1'$"):
         read_claims(HEAD + CLAIM + CLAIM, file="c.yaml")
 
 
@@ -72,6 +74,28 @@ def test_the_halves_of_hard_eviction() -> None:
     assert [(today.args, today.verdict) for today in claims["HARD-2b"].today] == [
         ({"clean": True}, "refuted")
     ]
+
+
+def test_a_sentence_of_several_cases_says_which() -> None:
+    """Claims of the same words differ in the case they are about, and what is known of them differs with it."""
+    groups: dict[str, list[Claim]] = {}
+    claims = load_claims()
+    for claim in claims.values():
+        groups.setdefault(claim.quote, []).append(claim)
+    several = {tuple(c.id for c in group): group for group in groups.values() if len(group) > 1}
+    assert set(several) == {
+        ("SOFT-1a", "SOFT-1c"),
+        ("SOFT-4", "SOFT-4b"),
+        ("HARD-1", "HARD-1b"),
+        ("HARD-2b", "HARD-2d"),
+        ("QOS-3", "QOS-3b"),
+        ("QOS-6b", "QOS-6c"),
+        ("SWAP-1", "SWAP-1b"),
+    }
+    for ids, group in several.items():
+        assert len({claim.given for claim in group} - {""}) == len(group), ids
+        assert len({bool(claim.today) for claim in group}) == 2, ids
+    assert [c.id for c in claims.values() if c.given and len(groups[c.quote]) == 1] == ["QOS-5b"]
 
 
 def test_a_claim_is_either_decided_by_someone_or_untestable() -> None:
@@ -101,8 +125,8 @@ def test_claims_with_known_divergence_are_judgeable_once_their_kind_is() -> None
 @pytest.mark.parametrize(
     ("name", "verdict"),
     [
-        ("GFX-1", "refuted"), ("GFX-2", "differs"), ("HARD-1", "differs"), ("HARD-3", "refuted"), ("QOS-1", "differs"),
-        ("QOS-3", "refuted"), ("QOS-4", "refuted"), ("QOS-5", "refuted"), ("RES-2", "refuted"), ("SWAP-1", "refuted"),
+        ("GFX-1", "refuted"), ("GFX-2", "differs"), ("HARD-1b", "differs"), ("HARD-3", "refuted"), ("QOS-1", "differs"),
+        ("QOS-3", "refuted"), ("QOS-4", "refuted"), ("QOS-5", "refuted"), ("QOS-5b", "refuted"), ("SOFT-1c", "differs"), ("SOFT-4b", "refuted"), ("RES-2", "refuted"), ("SWAP-1", "refuted"),
         ("IMPL-3", "refuted"), ("IMPL-4", "differs"), ("KSM-3", "differs"), ("INTRO-2", "refuted"),
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from harness.spec.baseline import deviations, load_baseline, read_baseline
 from harness.spec.checks import read_expectation
 from harness.spec.claims import load_claims
 from harness.spec.errors import SpecError
-from harness.spec.expectations import KINDS, Grace, Request
+from harness.spec.expectations import KINDS, Evicted, Grace, Request, Shutdown
 from harness.spec.fleet import KEYS as FLEET_KEYS
 from harness.spec.loader import CAPABILITIES, KEYS, NODE_KEYS, control_of, load_scenario, load_scenarios
 from harness.spec.matrix import CLUSTERS, take_cluster
@@ -60,6 +60,29 @@ def test_scenarios_load_and_promise_what_their_claims_say(path: Path) -> None:
         kinds = {claim.promise_kind, *(kind for kind, _ in claim.also)}
         assert check.kind in kinds, f"{claim.id} promises {kinds}, not {check.kind}"
         assert all(today.kind in KINDS for today in claim.today), f"{claim.id}: no check judges its today"
+
+
+# Claims of one quote and two cases: whether the guests they are promised of must be deaf to the power button.
+DEAF = {"SOFT-1a": False, "SOFT-1c": True, "HARD-2b": False, "HARD-2d": True}
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=_id)
+def test_claims_about_guests_that_listen_are_promised_of_such(path: Path) -> None:
+    for scenario in load_scenarios(path):
+        fleets = {fleet.name: fleet.deaf for fleet in scenario.fleet}
+        admissible = {
+            name
+            for check in scenario.requires
+            if isinstance(check.expectation, Evicted)
+            for name in check.expectation.fleets
+        } or set(fleets)
+        for check in scenario.promises:
+            if (deaf := DEAF.get(check.claim or "")) is None:
+                continue
+            assert isinstance(check.expectation, Shutdown)
+            of = check.expectation.of
+            about = {of} if of in fleets else admissible if of == "victim" else set(fleets)
+            assert {fleets[name] for name in about} == {deaf}, f"{scenario.name}: {check.claim}"
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=_id)
