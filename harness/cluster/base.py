@@ -37,12 +37,13 @@ class NodeHandle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One thing the node probe saw; becomes a `sample` or `kernel` record unchanged.
+    """One thing the node probe saw; becomes a record of that stream unchanged.
 
-    stream `sample`: fields source, node, subject, data. stream `kernel`: the fields of records.Kernel.
+    stream `sample`: fields source, node, subject, data. stream `kernel`: the fields of records.Kernel. stream `action`:
+    fields what, target, args.
     """
 
-    stream: Literal["sample", "kernel", "note"]
+    stream: Literal["sample", "kernel", "note", "action"]
     fields: Mapping[str, Any]
 
 
@@ -112,6 +113,33 @@ class HostSettable(Protocol):
 
     async def apply_host(self, request: HostRequest) -> None:
         """Set them before the nodes are made; given back on exit. Raises NotObservable (there is none), ClusterError."""
+        ...
+
+
+class Daemon(Protocol):
+    """A process of a node's own, outside every pod, that speaks the guest agent's protocol."""
+
+    pid: int
+
+    async def send(self, line: str) -> None:
+        """Send it a command; one that is gone is no error."""
+        ...
+
+    def lines(self) -> AsyncIterator[str]:
+        """Yield what it says until it is gone. For one reader."""
+        ...
+
+    async def end(self) -> None:
+        """Kill it and wait until it is gone. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class RunsDaemons(Protocol):
+    """A cluster on whose nodes processes outside the pods can be started."""
+
+    async def start_daemon(self, node: NodeHandle, name: str) -> Daemon:
+        """Start one in the node's system.slice; it ends with the cluster at the latest. Raises NotObservable, ClusterError."""
         ...
 
 

@@ -11,14 +11,14 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
-from harness.cluster.base import Evidence, HostRequest, NodeHandle, NodeRequest, Reading
+from harness.cluster.base import Daemon, Evidence, HostRequest, NodeHandle, NodeRequest, Reading
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.cluster.probe import Probe, note
 from harness.embedded.cluster import EmbeddedCluster
 from harness.embedded.kubelet.guests import DEAF, NONCE
 from harness.embedded.kubelet.timing import Timing
 from harness.embedded.kubevirt import KUBEVIRT_NAME, KUBEVIRT_NAMESPACE
-from harness.embedded.machine.base import Machine, Node, OomKill
+from harness.embedded.machine.base import DiskRead, Machine, Node, OomKill, ReadsDisks
 from harness.embedded.machine.errors import HostLack, MachineError
 from harness.embedded.running import RunningPod
 from harness.kube.connection import connect
@@ -159,6 +159,16 @@ class EmbeddedSource:
         except (MachineError, OSError) as error:
             raise ClusterError(str(error)) from error
 
+    async def start_daemon(self, node: NodeHandle, name: str) -> Daemon:
+        """Start a process of the node's own. Raises NotObservable where the machine has no processes, ClusterError."""
+        start = getattr(self._nodes[node.kube_name], "start_daemon", None)
+        if start is None:
+            raise NotObservable("the machine under this cluster has no processes of its own")
+        try:
+            return cast("Daemon", await start(name))
+        except (MachineError, OSError) as error:
+            raise ClusterError(str(error)) from error
+
     def places(self) -> tuple[str, ...]:
         """Cgroup directories of the nodes, where the machine has any."""
         groups = (getattr(node, "group", None) for node in self._nodes.values())
@@ -206,3 +216,7 @@ class EmbeddedSource:
     def oom_kills(self) -> AsyncIterator[OomKill]:
         """Kills to report."""
         return self.machine.oom_kills()
+
+    def disk_reads(self) -> AsyncIterator[DiskRead] | None:
+        """Disks to report; None: guests of this machine have none."""
+        return self.machine.disk_reads() if isinstance(self.machine, ReadsDisks) else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.cluster.base import Reading
-from harness.embedded.machine.base import Memory, Node, OomKill
+from harness.embedded.machine.base import DiskRead, Memory, Node, OomKill
 from harness.embedded.running import RunningPod
 
 PERIOD = 0.5
@@ -62,6 +62,10 @@ class Sight(Protocol):
         """Yield kills as they are reported."""
         ...
 
+    def disk_reads(self) -> AsyncIterator[DiskRead] | None:
+        """Yield what lay on the disks of guests that ended; None: there are none."""
+        ...
+
 
 class Probe:
     """Looks at one embedded cluster. `told`: notes of the cluster's own that wait to become readings."""
@@ -75,23 +79,31 @@ class Probe:
     async def readings(self) -> AsyncGenerator[Reading]:
         """Yield readings until closed."""
         clock = asyncio.get_running_loop().time
-        kills = self._sight.oom_kills()
-        next_kill: asyncio.Task[OomKill | None] | None = asyncio.create_task(_next(kills))
+        disks = self._sight.disk_reads()
+        sources: dict[str, AsyncIterator[OomKill | DiskRead]] = {"kill": self._sight.oom_kills()}
+        if disks is not None:
+            sources["disk"] = disks
+        waiting = {name: asyncio.create_task(_next(source)) for name, source in sources.items()}
         start, tick = clock(), 0
         try:
             while True:
                 due = start + tick * PERIOD
-                if next_kill is not None:
-                    await asyncio.wait({next_kill}, timeout=max(0.0, due - clock()))
-                    if next_kill.done():
-                        kill = next_kill.result()
-                        next_kill = None
-                        if kill is not None:
-                            next_kill = asyncio.create_task(_next(kills))
-                            yield self._killed(kill)
-                        continue
+                if waiting:
+                    await asyncio.wait(
+                        waiting.values(),
+                        timeout=max(0.0, due - clock()),
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
                 else:
                     await asyncio.sleep(max(0.0, due - clock()))
+                done = [name for name, task in waiting.items() if task.done()]
+                for name in done:
+                    event = waiting.pop(name).result()
+                    if event is not None:
+                        waiting[name] = asyncio.create_task(_next(sources[name]))
+                        yield self._happened(event)
+                if done:
+                    continue
                 late = clock() - due
                 if late > LATE:
                     yield note("late-pass", f"the probe was {late:.2f} s late", seconds=round(late, 3))
@@ -105,10 +117,9 @@ class Probe:
                     yield note("lost-sample", text, seconds=round(missed * PERIOD, 3), count=missed)
                 tick += 1 + missed
         finally:
-            if next_kill is not None:
-                next_kill.cancel()
-                with suppress(asyncio.CancelledError):
-                    await next_kill
+            for task in waiting.values():
+                task.cancel()
+            await asyncio.gather(*waiting.values(), return_exceptions=True)
 
     def look(self, tick: int) -> Iterator[Reading]:
         """Read everything that is due at this tick. What vanishes while being read is left out: it ended."""
@@ -137,15 +148,15 @@ class Probe:
                     if source in told:
                         yield sample(source, "", "host", dict(told[source]))
 
-    def _killed(self, kill: OomKill) -> Reading:
-        whose = self._whose.get(kill.pod_uid)
-        if whose is None:  # killed between its start and our first look
-            whose = next((p for p in self._sight.pods() if p.uid == kill.pod_uid), None)
-        return kill_reading(kill, whose)
+    def _happened(self, event: OomKill | DiskRead) -> Reading:
+        whose = self._whose.get(event.pod_uid)
+        if whose is None:  # between its start and our first look
+            whose = next((p for p in self._sight.pods() if p.uid == event.pod_uid), None)
+        return kill_reading(event, whose) if isinstance(event, OomKill) else disk_reading(event, whose)
 
 
-async def _next(kills: AsyncIterator[OomKill]) -> OomKill | None:
-    return await anext(kills, None)
+async def _next(source: AsyncIterator[OomKill | DiskRead]) -> OomKill | DiskRead | None:
+    return await anext(source, None)
 
 
 def note(what: str, text: str, **data: Any) -> Reading:
@@ -213,3 +224,13 @@ def kill_reading(kill: OomKill, whose: RunningPod | None) -> Reading:
             "lines": list(kill.lines),
         },
     )
+
+
+def disk_reading(read: DiskRead, whose: RunningPod | None) -> Reading:
+    """Return what lay on an ended guest's disk, as the action that judges of `integrity` look for."""
+    vmi = whose.vmi if whose else read.guest.replace("_", "/", 1)
+    if read.why:
+        return note("disk-unread", f"the disk of {vmi} could not be read: {read.why}", vmi=vmi)
+    runs = {str(run): [list(pair) for pair in pairs] for run, pairs in sorted(read.runs.items())}
+    args = {"runs": runs, "slots": read.slots, "torn": read.torn}
+    return Reading(stream="action", fields={"what": "disk-read", "target": vmi, "args": args})

@@ -141,6 +141,8 @@ class Observers:
                         self._stream.sample(**fields)
                     case "kernel":
                         self._stream.kernel(**fields)
+                    case "action":
+                        self._stream.action(str(fields["what"]), str(fields["target"]), **fields["args"])
                     case _:
                         data = dict(fields.get("data") or {})
                         self._stream.note(str(fields["what"]), str(fields.get("text", "")), **data)

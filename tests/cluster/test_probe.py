@@ -8,7 +8,7 @@ from typing import cast
 
 from harness.cluster.base import Reading
 from harness.cluster.probe import Probe, host, note
-from harness.embedded.machine.base import ContainerShape, GuestShape, Node, OomKill, PodShape
+from harness.embedded.machine.base import ContainerShape, DiskRead, GuestShape, Node, OomKill, PodShape
 from harness.embedded.running import RunningPod
 from harness.units import MIB, Bytes
 from tests.embedded.fakes import FakeMachine
@@ -28,6 +28,7 @@ class Sight:
     def __init__(self, machine: FakeMachine) -> None:
         self.machine = machine
         self.running: list[RunningPod] = []
+        self.disks: AsyncIterator[DiskRead] | None = None
 
     async def fill(self) -> None:
         node = await self.machine.create_node("n1", Bytes(1024 * MIB))
@@ -48,6 +49,9 @@ class Sight:
 
     def oom_kills(self) -> AsyncIterator[OomKill]:
         return self.machine.oom_kills()
+
+    def disk_reads(self) -> AsyncIterator[DiskRead] | None:
+        return self.disks
 
     def host(self) -> None:
         return None
@@ -118,6 +122,31 @@ async def test_a_kill_is_told_at_once_and_attributed_even_when_its_pod_is_gone()
         "pid": 1000,
         "oomScoreAdj": 900,
     }
+
+
+async def test_what_lay_on_a_disk_is_an_action_of_its_vmi_even_when_the_pod_is_gone() -> None:
+    sight = Sight(FakeMachine())
+    await sight.fill()
+
+    async def disks() -> AsyncIterator[DiskRead]:
+        await asyncio.sleep(0.1)
+        sight.running.clear()
+        yield DiskRead(pod_uid="u1", guest="ns_hog", runs={9: ((1, 4), (6, 6))}, slots=8192, torn=1)
+        yield DiskRead(pod_uid="other", guest="ns_b_c", why="Input/output error")
+
+    sight.disks = disks()
+    found = await collect(Probe(sight, deque()), seconds=0.3)
+    (action,) = [r.fields for r in found if r.stream == "action"]
+    assert action == {
+        "what": "disk-read",
+        "target": "ns/hog",
+        "args": {"runs": {"9": [[1, 4], [6, 6]]}, "slots": 8192, "torn": 1},
+    }
+    (told,) = [r.fields for r in found if r.stream == "note"]
+    assert (told["what"], told["data"]) == ("disk-unread", {"vmi": "ns/b_c"})
+    assert "Input/output error" in told["text"]
+    # the grid of looks is kept meanwhile
+    assert len(samples(found, "meminfo")) == 1
 
 
 async def test_lateness_and_lost_looks_are_told() -> None:

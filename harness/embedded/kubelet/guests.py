@@ -1,7 +1,7 @@
 """What QEMU a VMI means on our machine: the domain as virt-launcher would define it, as far as memory is concerned.
 
 Source: KubeVirt pkg/virt-launcher/virtwrap/manager.go:1421-1430 (free page reporting), converter/compute/*.go,
-converter/vcpu/vcpu.go:734 (nosharepages). The agent is booted in place of any disk.
+converter/vcpu/vcpu.go:734 (nosharepages). The agent is booted in place of any disk; its own is kubelet/disks.py's.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.embedded.kubelet.disks import disk_shape
 from harness.embedded.machine.base import GuestShape
 from harness.rules.errors import ManifestError
 from harness.rules.quantities import parse_bytes
@@ -18,7 +19,7 @@ NONCE = "density.dev/nonce"
 DEAF = "density.dev/deaf"
 
 
-def guest_shape(vmi: Mapping[str, Any], configuration: Mapping[str, Any]) -> GuestShape:
+def guest_shape(vmi: Mapping[str, Any], configuration: Mapping[str, Any], *, pod_uid: str = "") -> GuestShape:
     """Return the shape of a defaulted VMI's guest. Raises RulesError for a size that is none."""
     spec, metadata = vmi["spec"], vmi["metadata"]
     annotations = mapping(metadata.get("annotations"))
@@ -32,6 +33,8 @@ def guest_shape(vmi: Mapping[str, Any], configuration: Mapping[str, Any]) -> Gue
         graphics=attached_by_default(spec, "autoattachGraphicsDevice"),
         free_page_reporting=free_page_reporting(spec, annotations, configuration),
         mem_merge=mem_merge(spec),
+        balloon=attached_by_default(spec, "autoattachMemBalloon"),
+        disk=disk_shape(vmi, pod_uid=pod_uid),
         nonce=str(annotations.get(NONCE, "")),
         deaf=str(annotations.get(DEAF, "")).lower() in {"1", "true"},
     )

@@ -56,7 +56,8 @@ class VirtHandler:
             life.finish("Failed", CRASHED)
             return
         try:
-            guest = await worker.sandbox.start_guest("compute", guest_shape(vmi, configuration))
+            shape = guest_shape(vmi, configuration, pod_uid=worker.uid)
+            guest = await worker.sandbox.start_guest("compute", shape)
         except (MachineError, RulesError) as error:
             life.event("Warning", "SyncFailed", f"server error. command SyncVMI failed: {error}")
             life.finish("Failed", CRASHED)

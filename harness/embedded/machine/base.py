@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from harness.units import Bytes, Seconds
 
@@ -65,14 +65,33 @@ class GuestExit:
 class DiskShape:
     """A raw virtio-blk disk. A file that is not there yet is made, sparse, of `size`; one that is there is used as it is.
 
+    `path`: a relative one lies in the machine's work directory, which goes when the machine closes.
     `serial`: the guest agent writes only to a disk named `density`. `cache`: libvirt's names; `auto` is what KubeVirt
     does without `disk.cache`: none where the file takes O_DIRECT, else writethrough (virt-launcher, SetDriverCacheMode).
+    `ephemeral`: the file goes with the pod.
     """
 
     path: Path
     size: Bytes
     serial: str = "density"
-    cache: Literal["auto", "none", "writethrough"] = "auto"
+    cache: Literal["auto", "none", "writethrough", "writeback"] = "auto"
+    ephemeral: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskRead:
+    """What lay on a guest's disk after its QEMU was gone, and before anything else could write to it.
+
+    `runs`: number a boot of the agent gave its records → ranges of sequence numbers, inclusive, that are whole.
+    `slots`: how many records the disk holds. `torn`: broken ones. `why`: it could not be read; the rest is empty then.
+    """
+
+    pod_uid: str
+    guest: str
+    runs: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    slots: int = 0
+    torn: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,10 +254,44 @@ class Machine(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsDisks(Protocol):
+    """A machine whose guests have disks that can be read."""
+
+    def disk_reads(self) -> AsyncIterator[DiskRead]:
+        """Yield what lay on the disk of each guest that had one, as they end."""
+        ...
+
+
+class Daemon(Protocol):
+    """A process of the node's own, outside every pod: commands in, lines out (console protocol 1)."""
+
+    name: str
+    pid: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        ...
+
+    async def send(self, line: str) -> None:
+        """Send it a command; one that is gone is no error."""
+        ...
+
+    def lines(self) -> AsyncIterator[str]:
+        """Yield what it says until it is gone. For one reader."""
+        ...
+
+    async def end(self) -> None:
+        """Kill it and wait until it is gone. Idempotent."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestImage:
-    """Kernel and initramfs a guest boots, and the release string of the kernel."""
+    """Kernel and initramfs a guest boots, and the release string of the kernel. `agent`: its init, as a program of this machine."""
 
     kernel: Path
     initramfs: Path
     release: str
+    agent: Path | None = None

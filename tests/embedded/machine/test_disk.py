@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.embedded.machine.base import DiskShape
+from harness.embedded.machine.base import DiskRead, DiskShape
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import disk, filesystem
 from harness.embedded.machine.linux.disk import integrity, read_records
@@ -68,6 +69,25 @@ def test_an_empty_disk_has_none_and_a_missing_one_is_an_error(tmp_path: Path) ->
     assert read_records(image(tmp_path, {})) == disk.Records()
     with pytest.raises(MachineError, match="none: No such file"):
         read_records(tmp_path / "none")
+
+
+def test_a_disk_that_was_read_is_told_in_ranges(tmp_path: Path) -> None:
+    path = image(tmp_path, {0: record(1), 4096: record(2), 8192: record(4), 12288: record(5)[:100]})
+    assert disk.read_ended(path, pod_uid="u", guest="ns_a") == DiskRead(
+        pod_uid="u", guest="ns_a", runs={7: ((1, 2), (4, 4))}, slots=128, torn=1
+    )
+    small = image(tmp_path, {0: record(3, size=512)})
+    assert disk.read_ended(small, pod_uid="u", guest="ns_a").slots == 1024
+    gone = disk.read_ended(tmp_path / "none", pod_uid="u", guest="ns_a")
+    assert gone.why.endswith("No such file or directory")
+    assert gone.runs == {}
+
+
+@given(st.frozensets(st.integers(0, 40)))
+def test_ranges_hold_exactly_the_numbers(numbers: frozenset[int]) -> None:
+    found = disk.ranges(numbers)
+    assert [n for low, high in found for n in range(low, high + 1)] == sorted(numbers)
+    assert all(high + 1 < low for (_, high), (low, _) in itertools.pairwise(found))
 
 
 def test_what_was_overwritten_is_not_lost() -> None:

@@ -16,7 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.embedded.machine.base import ContainerShape, GuestImage, GuestShape, Machine, OomKill, PodShape
+from harness.embedded.machine.base import (
+    ContainerShape,
+    DiskShape,
+    GuestImage,
+    GuestShape,
+    Machine,
+    OomKill,
+    PodShape,
+    ReadsDisks,
+)
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import cgroup, kmsg, procfs
 from harness.embedded.machine.linux.cgroup import Unwritable
@@ -35,6 +44,8 @@ FALLBACK = Unwritable(why="the test said so", mend="")
 
 def conforms(linux: LinuxMachine) -> Machine:
     """Checked by mypy: what we hand out is what the contract promises."""
+    reads: ReadsDisks = linux
+    assert reads is linux
     return linux
 
 
@@ -188,6 +199,35 @@ async def test_without_the_kernel_log_counters_tell_the_domain(
         ended = await asyncio.wait_for(second.wait(), 30)
         assert ended.oom is not None
         assert ended.oom.domain == "node"
+
+
+@pytest.mark.usefixtures("leftovers")
+async def test_a_disk_is_read_when_its_guest_has_ended_and_goes_with_its_pod_only_if_ephemeral(
+    image: GuestImage, undo: UndoFile, tmp_path: Path
+) -> None:
+    async with machine(image, undo, tmp_path, hierarchy=FALLBACK) as linux:
+        node = await linux.create_node("worker", Bytes(1024 * MIB))
+        for name, ephemeral in (("a", True), ("b", False)):
+            pod = await node.add_pod(pod_shape(name))
+            disk = DiskShape(path=Path(f"{name}.raw"), size=Bytes(8 * MIB), ephemeral=ephemeral)
+            guest = await pod.start_guest(
+                "compute", GuestShape(name=name, memory=Bytes(256 * MIB), nonce="1", disk=disk)
+            )
+            await line(guest, rb"@ hello")
+            await guest.console.write(b"1 record rate=100 fsync=1 bytes=4096\n")
+            said = await line(guest, rb"@ rec up=\d+ id=1 run=(\d+) n=(\d\d+) synced=(\d\d+)")
+            (file,) = await asyncio.to_thread(lambda name=name: list(tmp_path.glob(f"s/*/disks/{name}.raw")))
+            guest.kill()
+            await guest.wait()
+            await pod.remove()
+            assert file.exists() is not ephemeral
+            read = [read for read in linux.disks_read if read.guest == name]
+            assert [(one.pod_uid, one.slots, one.torn, one.why) for one in read] == [(name, 1024, 0, "")]
+            # every record the guest called synced is there, and none is missing between
+            ((low, high),) = read[0].runs[int(said[1])]
+            assert low == 1
+            assert high >= int(said[3]) >= 10
+    assert not file.exists()
 
 
 @pytest.mark.usefixtures("leftovers")

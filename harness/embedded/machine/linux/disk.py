@@ -9,16 +9,16 @@ import errno
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.embedded.machine.base import DiskShape, Undo
+from harness.embedded.machine.base import DiskRead, DiskShape, Undo
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import filesystem
 
-CacheMode = Literal["none", "writethrough"]
+CacheMode = Literal["none", "writethrough", "writeback"]
 
 MAGIC = b"densrec1"
 _HEADER = struct.Struct("<8sQQQII")
@@ -68,10 +68,14 @@ def cache_mode(disk: DiskShape) -> CacheMode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """What lies in a disk. `intact`: run → sequence numbers of whole records; `torn`: offsets of blocks with a broken one."""
+    """What lies in a disk. `intact`: run → sequence numbers of whole records; `torn`: offsets of blocks with a broken one.
+
+    `block`: bytes of the largest whole record (an agent keeps to one size); 4096 where there is none.
+    """
 
     intact: dict[int, frozenset[int]] = field(default_factory=dict)
     torn: tuple[int, ...] = ()
+    block: int = _BLOCKS[-1]
 
     def of(self, run: int) -> frozenset[int]:
         """Sequence numbers of one run (the number the agent says in `@ rec run=`)."""
@@ -94,6 +98,7 @@ def read_records(path: Path) -> Records:
     """Read the records of a disk image. Raises MachineError when it can't be read."""
     intact: dict[int, set[int]] = {}
     torn: list[int] = []
+    block_size = 0
     try:
         with path.open("rb", buffering=0) as image:
             size = os.fstat(image.fileno()).st_size
@@ -103,9 +108,40 @@ def read_records(path: Path) -> Records:
                     torn.append(offset)
                 else:
                     intact.setdefault(found[0], set()).add(found[1])
+                    block_size = max(block_size, len(block))
     except OSError as error:
         raise MachineError(f"disk {path}: {error.strerror}") from error
-    return Records(intact={run: frozenset(numbers) for run, numbers in intact.items()}, torn=tuple(torn))
+    return Records(
+        intact={run: frozenset(numbers) for run, numbers in intact.items()},
+        torn=tuple(torn),
+        block=block_size or _BLOCKS[-1],
+    )
+
+
+def read_ended(path: Path, *, pod_uid: str, guest: str) -> DiskRead:
+    """Read the disk of a guest that has ended. Does not raise: what went wrong stands in `why`."""
+    try:
+        records, size = read_records(path), path.stat().st_size
+    except (MachineError, OSError) as error:
+        return DiskRead(pod_uid=pod_uid, guest=guest, why=str(error))
+    return DiskRead(
+        pod_uid=pod_uid,
+        guest=guest,
+        runs={run: ranges(numbers) for run, numbers in records.intact.items()},
+        slots=slots(size, records.block),
+        torn=len(records.torn),
+    )
+
+
+def ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Return numbers as inclusive ranges, in order."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if found and found[-1][1] + 1 == number:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return tuple(found)
 
 
 def integrity(

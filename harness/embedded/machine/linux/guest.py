@@ -44,6 +44,8 @@ class Launch:
     arguments: list[str]
     sockets: qemu.Sockets
     confinement: qemu.Confinement
+    disk: Path | None = None
+    """Its file, to be read when the guest has ended."""
 
 
 class LinuxGuest:
@@ -64,6 +66,9 @@ class LinuxGuest:
         self._stderr = b""
         self._exit: asyncio.Future[GuestExit] = asyncio.get_running_loop().create_future()
         self.died = asyncio.Event()
+        self.disk = launch.disk
+        self.settled = asyncio.Event()
+        """Its disk has been read, or it had none: whoever follows may have the file."""
 
     async def supervise(self, blame: Blame) -> None:
         """Reap the process, let the console run dry, find out about an OOM kill, tell the waiters. Never raises."""

@@ -9,13 +9,13 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from harness.embedded.machine.base import Accounting, GuestImage, OomKill, Undo
+from harness.embedded.machine.base import Accounting, DiskRead, GuestImage, OomKill, Undo
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import accel, cgroup, guest, kmsg, oom, probe, procfs, qemu
+from harness.embedded.machine.linux import accel, cgroup, disk, guest, kmsg, oom, probe, procfs, qemu
 from harness.embedded.machine.linux.cgroup import Group
 from harness.embedded.machine.linux.guest import LinuxGuest
 from harness.embedded.machine.linux.host import HostKnobs, HostSettings
@@ -24,6 +24,7 @@ from harness.units import MIB, Bytes
 
 _LOG = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Accel = Literal["auto", "kvm", "tcg"]
 _BLAME = 1.0
 """Seconds to wait for the kernel's report of a kill; it is normally there before the process is gone."""
@@ -68,7 +69,9 @@ class LinuxMachine:
         self._kmsg_why = ""
         self._kvm_why = ""
         self._kills: list[OomKill] = []
-        self._killed = asyncio.Event()
+        self.disks_read: list[DiskRead] = []
+        self._news = asyncio.Event()
+        """Set, and replaced, whenever a kill or a disk is added."""
         self._closed = False
         self._knobs = HostKnobs(undo=undo, run=run_id)
 
@@ -247,8 +250,16 @@ class LinuxMachine:
     async def _supervise(self, one: LinuxGuest) -> None:
         try:
             await one.supervise(self._blame)
+            if one.disk is not None:
+                _, pod = self._guests[one.pid]
+                self.disks_read.append(
+                    await asyncio.to_thread(disk.read_ended, one.disk, pod_uid=pod.uid, guest=one.name)
+                )
+                self._wake()
         finally:
-            self._guests.pop(one.pid, None)
+            one.settled.set()
+            if one.pid in self._guests and self._guests[one.pid][0] is one:  # pids come again
+                del self._guests[one.pid]
 
     async def _blame(self, one: LinuxGuest) -> OomKill | None:
         """Find the OOM kill of a guest that went by a SIGKILL nobody here sent: the kernel's report, else counters."""
@@ -260,7 +271,7 @@ class LinuxMachine:
                     kill = self._reported_kill(one, pod)
                     if kill is not None:
                         return kill
-                    await self._killed.wait()
+                    await self._news.wait()
         kill = pod.counted_kill(one)
         if kill is not None:
             self._publish(kill)
@@ -310,17 +321,26 @@ class LinuxMachine:
         self._wake()
 
     def _wake(self) -> None:
-        self._killed.set()
-        self._killed = asyncio.Event()
+        self._news.set()
+        self._news = asyncio.Event()
 
     async def oom_kills(self) -> AsyncIterator[OomKill]:
         """Yield kills under this machine's nodes: those already reported, then new ones, until the machine closes."""
+        async for kill in self._all_of(self._kills):
+            yield kill
+
+    async def disk_reads(self) -> AsyncIterator[DiskRead]:
+        """Yield what lay on the disks of guests that have ended, then of those that end, until the machine closes."""
+        async for read in self._all_of(self.disks_read):
+            yield read
+
+    async def _all_of(self, told: Sequence[T]) -> AsyncIterator[T]:
         position = 0
         while True:
-            changed = self._killed
-            while position < len(self._kills):
+            changed = self._news
+            while position < len(told):
                 position += 1
-                yield self._kills[position - 1]
+                yield told[position - 1]
             if self._closed:
                 return
             await changed.wait()

@@ -7,11 +7,12 @@ import logging
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.embedded.machine.base import (
     ContainerShape,
+    DiskShape,
     GuestImage,
     GuestShape,
     Memory,
@@ -20,7 +21,7 @@ from harness.embedded.machine.base import (
     Undo,
 )
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import cgroup, disk, pressure, pss, qemu
+from harness.embedded.machine.linux import cgroup, daemon, disk, pressure, pss, qemu
 from harness.embedded.machine.linux.cgroup import Group
 from harness.embedded.machine.linux.guest import Launch, LinuxGuest, spawn
 from harness.embedded.machine.linux.oomcounters import Counters, Level
@@ -55,6 +56,17 @@ class Host:
             raise MachineError(f"{directory}: {error.strerror}: free some space or set TMPDIR") from error
         return directory
 
+    def placed(self, shape: DiskShape | None) -> DiskShape | None:
+        """Return a disk with its file below our directory, where it is relative. Raises MachineError."""
+        if shape is None:
+            return None
+        folder = self.scratch / "disks"
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise MachineError(f"{folder}: {error.strerror}: free some space or set TMPDIR") from error
+        return replace(shape, path=folder / shape.path)
+
 
 def check_name(what: str, name: str) -> str:
     """Return `name` if it can name a cgroup. Raises MachineError."""
@@ -76,6 +88,7 @@ class LinuxPod:
         self._host = host
         self._removed = False
         self._counters: dict[str, Counters] = {}
+        self._ephemeral: list[Path] = []
 
     def memory(self) -> Memory:
         """Read now."""
@@ -103,9 +116,12 @@ class LinuxPod:
             self._counters[container] = Counters.now(self._levels(group))
         sockets = qemu.Sockets.under(self._host.next_directory())
         cache: disk.CacheMode = "none"
+        shape = replace(shape, disk=self._host.placed(shape.disk))
         if shape.disk is not None:
-            disk.prepare(shape.disk, undo=self._host.undo)
+            await asyncio.to_thread(disk.prepare, shape.disk, undo=self._host.undo)
             cache = disk.cache_mode(shape.disk)
+            if shape.disk.ephemeral:
+                self._ephemeral.append(shape.disk.path)
         launch = Launch(
             name=shape.name,
             container=container,
@@ -124,6 +140,7 @@ class LinuxPod:
                 oom_score_adj=declared.oom_score_adj,
                 huge_pages=self._host.huge_pages,
             ),
+            disk=shape.disk.path if shape.disk is not None else None,
         )
         return await spawn(launch, undo=self._host.undo, own=self._own)
 
@@ -171,6 +188,8 @@ class LinuxPod:
         """Kill what is left and remove the cgroups. Idempotent."""
         self._removed = True
         await _end(self.guests)
+        for path in self._ephemeral:
+            path.unlink(missing_ok=True)
         if self._group is not None:
             await asyncio.to_thread(cgroup.remove_tree, self._group.path)
         self.node.forget(self)
@@ -195,6 +214,7 @@ class LinuxNode:
         self.group = group
         self.kubepods = kubepods
         self.pods: dict[str, LinuxPod] = {}
+        self.daemons: list[daemon.LinuxDaemon] = []
         self._host = host
         self._kubepods_limit: Bytes | None = None
 
@@ -227,7 +247,10 @@ class LinuxNode:
 
     def memory(self) -> Memory:
         """The node's root row, read now."""
-        return self.group.read() if self.group is not None else pss.sum_of(self._pids(), limit=self.capacity)
+        if self.group is not None:
+            return self.group.read()
+        own = [one.pid for one in self.daemons if not one.ended]
+        return pss.sum_of([*self._pids(), *own], limit=self.capacity)
 
     def pressure(self) -> pressure.Numbers:
         """PSI, reclaim and OOM counters of the node's root row, as far as this cgroup version has them."""
@@ -244,6 +267,17 @@ class LinuxNode:
         self._kubepods_limit = limit
         if self.kubepods is not None:
             self.bound(self.kubepods, limit)
+
+    async def start_daemon(self, name: str) -> daemon.LinuxDaemon:
+        """Start a process of the node's own, outside every pod. Raises MachineError."""
+        if self._host.image.agent is None:
+            raise MachineError(f"daemon {name}: the guest image does not say where its agent is")
+        check_name("daemon", name)
+        one = await daemon.start(
+            name, self._host.image.agent, parent=self.group, undo=self._host.undo
+        )
+        self.daemons.append(one)
+        return one
 
     async def add_pod(self, shape: PodShape) -> LinuxPod:
         """Make the pod's cgroups. Raises MachineError, with none of them left."""
@@ -279,6 +313,8 @@ class LinuxNode:
         for pod in tuple(self.pods.values()):
             for guest in pod.guests:
                 guest.kill()
+        for one in self.daemons:
+            await one.end()
         for pod in tuple(self.pods.values()):
             await pod.remove()
         if self.group is not None:
@@ -300,3 +336,4 @@ async def _end(guests: list[LinuxGuest]) -> None:
         guest.kill()
     for guest in guests:
         await guest.wait()
+        await guest.settled.wait()

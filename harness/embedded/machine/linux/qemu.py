@@ -127,13 +127,14 @@ def _disk(shape: GuestShape, cache: CacheMode) -> list[str]:
     """Return the disk's options, as libvirt makes them of `<driver type='raw' cache=…>`.
 
     The address is fixed because without one QEMU would give it the video device's.
-    none bypasses the host's page cache and obeys the guest's flushes; writethrough goes through it and flushes every write.
+    none bypasses the host's page cache and obeys the guest's flushes; writethrough goes through it and flushes every write;
+    writeback goes through it and obeys the guest's flushes.
     """
     if shape.disk is None:
         return []
     direct = "on" if cache == "none" else "off"
     file = f"driver=file,filename={_value(str(shape.disk.path))},node-name=file0,cache.direct={direct},cache.no-flush=off"
-    write_cache = "on" if cache == "none" else "off"
+    write_cache = "off" if cache == "writethrough" else "on"
     return [
         *("-blockdev", file),
         *("-blockdev", f"driver=raw,file=file0,node-name=disk0,cache.direct={direct},cache.no-flush=off"),
