@@ -51,7 +51,10 @@ async def run_scenario(
             settings=settings,
             interrupt=interrupt,
             control_of=ControlOf(
-                run=main.directory.id, held=main.held, observe=main.delay + settings.control_margin
+                run=main.directory.id,
+                held=main.held,
+                # Nobody died in the whole window: the control has no death to outlive.
+                observe=main.delay + (settings.control_margin if main.delay < scenario.observe else 0.0),
             ),
         )
         main.directory.update(control=control.directory.id)

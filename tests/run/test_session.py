@@ -162,6 +162,19 @@ async def test_a_control_gets_the_same_load_and_vouches_for_the_run(tmp_path: Pa
     assert main.findings_path.read_bytes() == before
 
 
+async def test_the_control_of_a_run_in_which_nobody_dies_is_watched_as_long_and_no_longer(tmp_path: Path) -> None:
+    body = (
+        "workload:\n  - {when: {fleet: all, is: Ready}, grow: {fleet: [hog], to: 10Mi, rate: 100Mi/s}}\n"
+        "requires: [{survives: {fleet: all}}]\n"
+        "control: {nodes.target.memory: 2Gi}\n"
+    )
+    result = await carry_out(load(tmp_path, body), tmp_path, control_margin=30.0)
+    assert result.control is not None
+    assert result.findings.valid
+    at = {r.what: r.t for _, r in result.control.directory.records() if isinstance(r, Action)}
+    assert 0.9 < at["window-end"] - at["workload-done"] < 10.0
+
+
 async def test_a_control_that_dies_too_makes_the_run_undecided(tmp_path: Path) -> None:
     scenario = load(tmp_path, CROSS + "control: {kubevirt.developerConfiguration.memoryOvercommit: 100}\n")
     result = await carry_out(scenario, tmp_path, control_margin=2.0)
