@@ -32,6 +32,7 @@ from harness.embedded.machine.base import Machine, Node, OomKill
 from harness.embedded.notes import Notes, ignore
 from harness.embedded.running import Running
 from harness.rules.columns import column as find_column
+from harness.rules.errors import RulesError
 from harness.units import Bytes, Seconds
 
 KUBERNETES_VERSION = "v1.36.2+density.embedded"
@@ -151,19 +152,23 @@ class EmbeddedCluster:
         fragment = kubelet_config or {}
         effective(fragment, capacity=memory, accounting=self.machine.accounting)
         node = await self.machine.create_node(name, memory)
-        kubelet = Kubelet(
-            store=self.store,
-            clock=self.clock,
-            node=node,
-            accounting=self.machine.accounting,
-            fragment=fragment,
-            identity=self._identity(name),
-            timing=self._timing,
-            column=self.column,
-            kubevirt=self.kubevirt_configuration,
-            seed=self._seed,
-            notes=self._notes,
-        )
+        try:
+            kubelet = Kubelet(
+                store=self.store,
+                clock=self.clock,
+                node=node,
+                accounting=self.machine.accounting,
+                fragment=fragment,
+                identity=self._identity(name),
+                timing=self._timing,
+                column=self.column,
+                kubevirt=self.kubevirt_configuration,
+                seed=self._seed,
+                notes=self._notes,
+            )
+        except RulesError:  # it does not start with this node's swap
+            await node.remove()
+            raise
         self._kubelets[name] = kubelet
         kubelet.register()
         self._start(f"kubelet {name}", kubelet.run())

@@ -28,6 +28,15 @@ def swap_behavior(kubelet: Mapping[str, Any]) -> str:
     return str(value)
 
 
+def why_not_started(kubelet: Mapping[str, Any], *, swap_total: Bytes) -> str:
+    """Why a kubelet refuses to start on a node with swap, in its words (container_manager_linux.go); '' if it starts."""
+    if swap_total and kubelet.get("failSwapOn", True):
+        return (
+            "running with swap on is not supported, please disable swap or set --fail-swap-on flag to false"
+        )
+    return ""
+
+
 def swap_share(request: Bytes, *, memory_total: Bytes, swap_total: Bytes) -> Bytes:
     """`memory.swap.max` under LimitedSwap: request / MemTotal x SwapTotal in float64, truncated. 0 above MemTotal.
 

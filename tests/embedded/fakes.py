@@ -154,6 +154,10 @@ class FakePod:
             accounting=self.node.machine.accounting,
         )
 
+    def swap_limit(self, container: str) -> Bytes | None:
+        shape = self.shape.containers.get(container)
+        return None if shape is None else shape.swap
+
     async def start_guest(self, container: str, shape: GuestShape) -> FakeGuest:
         if self.node.machine.broken:
             raise MachineError(self.node.machine.broken)
@@ -178,6 +182,7 @@ class FakeNode:
     name: str
     capacity: Bytes
     pods: dict[str, FakePod] = field(default_factory=dict)
+    swap: Bytes = Bytes(0)
     kubepods_limit: Bytes | None = None
     daemons: Bytes = Bytes(0)
     removed: bool = False
@@ -232,6 +237,8 @@ class FakeMachine:
         self.guests: dict[str, FakeGuest] = {}
         self.kills: asyncio.Queue[OomKill] = asyncio.Queue()
         self.broken = ""
+        self.swap = Bytes(0)
+        """Of the nodes made from now on."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -244,7 +251,7 @@ class FakeMachine:
         return {"cgroup-write": "yes"}
 
     async def create_node(self, name: str, capacity: Bytes) -> FakeNode:
-        node = FakeNode(self, name, capacity)
+        node = FakeNode(self, name, capacity, swap=self.swap)
         self.nodes[name] = node
         return node
 

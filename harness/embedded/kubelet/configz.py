@@ -12,10 +12,12 @@ from typing import Any
 from harness.embedded.machine.base import Accounting
 from harness.rules import durations
 from harness.rules.allocatable import node_memory
-from harness.rules.swap import swap_behavior
+from harness.rules.errors import ThresholdError
+from harness.rules.swap import swap_behavior, why_not_started
 from harness.rules.thresholds import effective_hard, parse_thresholds, transition_period
 from harness.units import Bytes
 
+_NONE = Bytes(0)
 _DEFAULTS: Mapping[str, Any] = {
     "kind": "KubeletConfiguration",
     "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -44,8 +46,13 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 
 
-def effective(fragment: Mapping[str, Any], *, capacity: Bytes, accounting: Accounting) -> dict[str, Any]:
-    """Return the configuration a kubelet runs with. Raises RulesError with the text it would refuse to start with."""
+def effective(
+    fragment: Mapping[str, Any], *, capacity: Bytes, accounting: Accounting, swap: Bytes = _NONE
+) -> dict[str, Any]:
+    """Return the configuration a kubelet runs with on a node of that much memory and swap.
+
+    Raises RulesError with the text it would refuse to start with.
+    """
     hard = effective_hard(fragment)
     configuration = {**_DEFAULTS, **fragment, "evictionHard": dict(hard)}
     configuration["evictionPressureTransitionPeriod"] = durations.text(transition_period(fragment))
@@ -56,4 +63,6 @@ def effective(fragment: Mapping[str, Any], *, capacity: Bytes, accounting: Accou
     parse_thresholds(configuration)
     node_memory(configuration, capacity=capacity)
     swap_behavior(configuration)
+    if why := why_not_started(configuration, swap_total=swap):
+        raise ThresholdError(why)
     return configuration

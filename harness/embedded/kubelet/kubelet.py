@@ -33,6 +33,7 @@ from harness.embedded.machine.base import Accounting, Node, OomKill
 from harness.embedded.notes import Notes, sleep_until
 from harness.rules.allocatable import NodeMemory, node_memory
 from harness.rules.messages import system_oom
+from harness.rules.swap import swap_behavior
 
 
 class Kubelet:
@@ -68,7 +69,7 @@ class Kubelet:
         self._addresses = 0
         self._kubevirt = kubevirt
         self.configuration: dict[str, Any] = effective(
-            fragment, capacity=node.capacity, accounting=accounting
+            fragment, capacity=node.capacity, accounting=accounting, swap=node.swap
         )
         self.memory: NodeMemory = node_memory(self.configuration, capacity=node.capacity)
         node.set_kubepods_limit(self.memory.kubepods_limit)
@@ -99,7 +100,9 @@ class Kubelet:
 
     async def reconfigure(self, fragment: Mapping[str, Any]) -> None:
         """Restart with another KubeletConfiguration. Raises RulesError where it would refuse to start."""
-        configuration = effective(fragment, capacity=self.node.capacity, accounting=self._accounting)
+        configuration = effective(
+            fragment, capacity=self.node.capacity, accounting=self._accounting, swap=self.node.swap
+        )
         if self._loops is not None:
             self._loops.cancel()
             with suppress(asyncio.CancelledError):
@@ -206,7 +209,12 @@ class Kubelet:
         worker = PodWorker(
             around,
             pod,
-            pod_shape(pod, capacity=self.node.capacity),
+            pod_shape(
+                pod,
+                capacity=self.node.capacity,
+                swap=self.node.swap,
+                behavior=swap_behavior(self.configuration),
+            ),
             address=f"10.244.{self._identity.address.rsplit('.', 1)[-1]}.{self._addresses % 250 + 2}",
         )
         others = [other.spec for other in self._workers.values() if not other.killed]
@@ -281,6 +289,7 @@ class Kubelet:
             recorder=self._recorder,
             identity=self._identity,
             memory=self.memory,
+            swap=self.node.swap,
             conditions=lambda: self._manager.conditions,
             rng=self._random("status"),
         )

@@ -25,6 +25,8 @@ class Row:
 
     memory: Memory
     time: Seconds
+    swap_limit: Bytes | None = None
+    """Of a container, as cAdvisor has it: memory.swap.max, on v1 memory and swap together (seen on a real node)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,7 +79,11 @@ class Statistics:
         loop = asyncio.get_running_loop()
         before: Bytes | None = None
         while worker.sandbox is not None and not worker.leaving:
-            row = Row(memory=worker.sandbox.memory(), time=self._clock.now())
+            memory = worker.sandbox.memory()
+            limit = worker.sandbox.swap_limit(subject) if subject else None
+            if subject and limit is not None and memory.accounting == "v1":
+                limit = Bytes(limit + (worker.shape.containers[subject].limit or 0))
+            row = Row(memory=memory, time=self._clock.now(), swap_limit=limit)
             if subject:
                 rows.containers[subject] = row
             else:
@@ -108,7 +114,7 @@ class Statistics:
                 ],
                 "startTime": stamp(self.started),
                 "memory": memory_stats(self.node_row, limit=self._node.capacity),
-                "swap": {"time": stamp(self.node_row.time), "swapUsageBytes": self.node_row.memory.swap or 0},
+                "swap": swap_stats(self.node_row, limit=self._node.swap),
             },
             "pods": [self._pod(uid, rows) for uid, rows in sorted(self.pods.items())],
         }
@@ -119,12 +125,19 @@ class Statistics:
             "podRef": {"name": rows.name, "namespace": rows.namespace, "uid": uid},
             "startTime": stamp(rows.started),
             "containers": [
-                {"name": name, "startTime": stamp(rows.started), "memory": memory_stats(row, limit=None)}
+                {
+                    "name": name,
+                    "startTime": stamp(rows.started),
+                    "memory": memory_stats(row, limit=None),
+                    "swap": swap_stats(row, limit=row.swap_limit),
+                }
                 for name, row in rows.containers.items()
             ],
         }
         if rows.pod is not None:
             entry["memory"] = memory_stats(rows.pod, limit=rows.pod.memory.limit)
+            # a pod's cgroup has no limit on swap
+            entry["swap"] = swap_stats(rows.pod, limit=None)
         return entry
 
 
@@ -137,4 +150,14 @@ def memory_stats(row: Row, *, limit: Bytes | None) -> Mapping[str, Any]:
         "usageBytes": memory.usage,
         "workingSetBytes": memory.working_set,
         **({} if memory.rss is None else {"rssBytes": memory.rss}),
+    }
+
+
+def swap_stats(row: Row, *, limit: Bytes | None) -> Mapping[str, Any]:
+    """Return one `SwapStats` (stats/helper.go cadvisorInfoToSwapStats): what is left only where there is a limit."""
+    used = row.memory.swap or 0
+    return {
+        "time": stamp(row.time),
+        **({} if limit is None else {"swapAvailableBytes": limit - used}),
+        "swapUsageBytes": used,
     }

@@ -20,6 +20,7 @@ from harness.embedded.events import Recorder
 from harness.rules.allocatable import NodeMemory
 from harness.rules.messages import memory_pressure, memory_pressure_event
 from harness.rules.quantities import Quantity
+from harness.units import Bytes
 
 REPORT_PERIOD = 300.0
 MARKER = "density.dev/embedded"
@@ -67,11 +68,13 @@ class NodeStatus:
         recorder: Recorder,
         identity: Identity,
         memory: NodeMemory,
+        swap: Bytes,
         conditions: Callable[[], frozenset[str]],
         rng: random.Random,
     ) -> None:
         self._store, self._clock, self._recorder = store, clock, recorder
         self._identity, self._memory, self._conditions, self._rng = identity, memory, conditions, rng
+        self._swap = swap
         self._uid = ""
         self._reported = 0.0
         self._fresh = True
@@ -235,6 +238,8 @@ class NodeStatus:
                     "kubeProxyVersion": "",
                     "operatingSystem": "linux",
                     "architecture": "amd64",
+                    # setters.go: left out on a node without swap
+                    **({"swap": {"capacity": int(self._swap)}} if self._swap else {}),
                 },
                 "images": [],
             },

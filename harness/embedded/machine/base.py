@@ -193,6 +193,13 @@ class Pod(Protocol):
         """Read now."""
         ...
 
+    def swap_limit(self, container: str) -> Bytes | None:
+        """Most a container may have in swap, as the kernel has it; None: no bound, none known, or no such container.
+
+        v2: `memory.swap.max`. v1: what memory and swap together may be beyond the limit; 0 where swappiness keeps it out.
+        """
+        ...
+
     async def start_guest(self, container: str, shape: GuestShape) -> Guest:
         """Start QEMU inside the container's cgroup. Raises MachineError."""
         ...
@@ -207,6 +214,8 @@ class Node(Protocol):
 
     name: str
     capacity: Bytes
+    swap: Bytes
+    """SwapTotal of the node; 0: none."""
 
     def memory(self) -> Memory:
         """The node's root row, read now: what `memory.available = capacity - working_set` is made of."""

@@ -126,6 +126,41 @@ def test_a_v1_group_reads_the_subtrees_inactive_file_and_its_childrens_kills(tmp
     assert (memory.swap, memory.limit, memory.failcnt, memory.oom_kill) == (8192, None, 3, 2)
 
 
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        (
+            {
+                "memory.swappiness": "60",
+                "memory.limit_in_bytes": "1000",
+                "memory.memsw.limit_in_bytes": "1500",
+            },
+            500,
+        ),
+        ({"memory.swappiness": "0", "memory.limit_in_bytes": "9223372036854771712"}, 0),
+        (
+            {
+                "memory.swappiness": "60",
+                "memory.limit_in_bytes": "9223372036854771712",
+                "memory.memsw.limit_in_bytes": "9223372036854771712",
+            },
+            None,
+        ),
+        ({"memory.swappiness": "60", "memory.limit_in_bytes": "1000"}, None),
+    ],
+)
+def test_how_much_a_v1_group_may_swap(tmp_path: Path, files: dict[str, str], limit: int | None) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    assert Group(tmp_path, "v1").swap_limit() == limit
+
+
+@pytest.mark.parametrize(("text", "limit"), [("max", None), ("0", 0), ("33554432", 33554432)])
+def test_how_much_a_v2_group_may_swap(tmp_path: Path, text: str, limit: int | None) -> None:
+    (tmp_path / "memory.swap.max").write_text(f"{text}\n")
+    assert Group(tmp_path, "v2").swap_limit() == limit
+
+
 def test_a_group_that_is_gone_reads_as_nothing(tmp_path: Path) -> None:
     memory = Group(tmp_path / "gone", "v1").read()
     assert (memory.usage, memory.working_set, memory.failcnt) == (0, 0, 0)

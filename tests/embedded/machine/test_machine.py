@@ -201,6 +201,10 @@ async def test_without_the_kernel_log_counters_tell_the_domain(
         assert ended.oom.domain == "node"
 
 
+def _files(folder: Path, name: str) -> list[Path]:
+    return list(folder.glob(f"s/*/disks/{name}"))
+
+
 @pytest.mark.usefixtures("leftovers")
 async def test_a_disk_is_read_when_its_guest_has_ended_and_goes_with_its_pod_only_if_ephemeral(
     image: GuestImage, undo: UndoFile, tmp_path: Path
@@ -216,7 +220,7 @@ async def test_a_disk_is_read_when_its_guest_has_ended_and_goes_with_its_pod_onl
             await line(guest, rb"@ hello")
             await guest.console.write(b"1 record rate=100 fsync=1 bytes=4096\n")
             said = await line(guest, rb"@ rec up=\d+ id=1 run=(\d+) n=(\d\d+) synced=(\d\d+)")
-            (file,) = await asyncio.to_thread(lambda name=name: list(tmp_path.glob(f"s/*/disks/{name}.raw")))
+            (file,) = await asyncio.to_thread(_files, tmp_path, f"{name}.raw")
             guest.kill()
             await guest.wait()
             await pod.remove()

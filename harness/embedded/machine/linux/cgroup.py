@@ -225,6 +225,19 @@ class Group:
             return None
         return Bytes(int(text))
 
+    def swap_limit(self) -> Bytes | None:
+        """Return how much may be in swap; None: no bound, or swap is not accounted.
+
+        v1: what memory and swap together may be beyond the limit on memory, 0 with swappiness 0.
+        """
+        if self.version == "v2":
+            text = self._text("memory.swap.max").strip()
+            return Bytes(int(text)) if text.isdigit() else None
+        if self._text("memory.swappiness").strip() == "0":
+            return Bytes(0)
+        limit, both = self.limit(), self._number("memory.memsw.limit_in_bytes")
+        return Bytes(max(0, both - limit)) if limit is not None and 0 < both < _V1_NO_LIMIT else None
+
     def read(self) -> Memory:
         """Read usage and its parts. `inactive_file` is v1's total_inactive_file: the subtree's, as the usage is."""
         return self._read_v1() if self.version == "v1" else self._read_v2()

@@ -169,6 +169,10 @@ class LinuxMachine:
         if self._host is None or self._closed:
             raise MachineError("the machine is not open")
         await asyncio.to_thread(self._knobs.apply, settings)
+        if settings.swap is not None:
+            bound = "" if self.accounting == "v2" else ", bounded together with memory (cgroup v1)"
+            what = f"{settings.swap.kind} of {settings.swap.size // MIB} MiB{bound}"
+            self.qualifiers = {**self.qualifiers, "swap": what}
 
     def host_samples(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what the machine says of itself now, by the `source` of a sample: meminfo, ksm, swap, psi, vmstat."""

@@ -98,6 +98,10 @@ class LinuxPod:
             (guest.pid for guest in self.guests if not guest.died.is_set()), limit=self.shape.limit
         )
 
+    def swap_limit(self, container: str) -> Bytes | None:
+        """Most a container may have in swap, as the kernel has it; None: no bound, none known, or no such container."""
+        return None if self._group is None else self._group.child(container).swap_limit()
+
     def pressure(self) -> pressure.Numbers:
         """PSI, reclaim and OOM counters of the pod, as far as this cgroup version has them."""
         return pressure.of_group(self._group) if self._group is not None else {}
@@ -273,9 +277,7 @@ class LinuxNode:
         if self._host.image.agent is None:
             raise MachineError(f"daemon {name}: the guest image does not say where its agent is")
         check_name("daemon", name)
-        one = await daemon.start(
-            name, self._host.image.agent, parent=self.group, undo=self._host.undo
-        )
+        one = await daemon.start(name, self._host.image.agent, parent=self.group, undo=self._host.undo)
         self.daemons.append(one)
         return one
 
