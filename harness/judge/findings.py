@@ -17,6 +17,8 @@ from harness.spec.expectations import KINDS, Check, Expectation
 from harness.spec.model import Claim, Today
 
 _BINDING = ("of", "fleets")
+_ASKED = ("since", "at", "during", "until", "order", "to", "measure", "how", "quantile", "object", "type")
+"""Fields that say what is looked at, not what must be found."""
 _MALFORMED = (RecordsError, AttributeError, KeyError, IndexError, TypeError, ValueError, ArithmeticError)
 
 
@@ -41,8 +43,8 @@ def bind(today: Today, check: Check) -> Expectation:
         of = mine.get("of", "all")
         values.setdefault("fleets", mine.get("fleets", () if of in {"all", "victim"} else (of,)))
     if isinstance(check.expectation, kind):
-        # What the claim leaves open stays as the scenario asks: `since` and `order` are the scenario's.
-        for name in ("since", "order"):
+        # What the claim leaves open stays as the scenario asks: when, of what, and against whom is the scenario's.
+        for name in _ASKED:
             if name in names:
                 values.setdefault(name, getattr(check.expectation, name))
     try:

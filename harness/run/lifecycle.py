@@ -13,6 +13,7 @@ from harness.kube.errors import KubeError
 from harness.records.errors import RecordsError
 from harness.records.model import SCHEMA_VERSION, Provenance
 from harness.records.rundir import run_id
+from harness.run.badge import qualifiers
 from harness.run.errors import RunError
 from harness.run.interrupt import Interrupt, Interrupted
 from harness.run.orchestrator import ControlOf, Orchestrator, Run
@@ -78,7 +79,7 @@ async def _on_record(
         cluster=cluster.kind,
         evidence=cluster.evidence,
         started=rfc3339(began),
-        qualifiers=dict(cluster.qualifiers),
+        qualifiers=qualifiers(scenario, cluster),
         versions={**cluster.versions, "harness": harness.__version__},
         capabilities=dict(cluster.capabilities()),
         seed=scenario.seed if settings.seed is None else settings.seed,

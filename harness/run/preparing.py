@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.cluster.base import Cluster, HostRequest, HostSettable, NodeHandle, NodeRequest
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.kube.errors import ApiError
+from harness.run.badge import qualifiers
 from harness.run.creating import OK, answered, refusals_wanted
 from harness.run.recorder import Recording
 from harness.run.stream import Stream
@@ -26,7 +27,7 @@ async def prepare(scenario: Scenario, cluster: Cluster, made: Recording) -> tupl
     )
     made.directory.update(
         # how a node came by its size is known only now
-        qualifiers=dict(cluster.qualifiers),
+        qualifiers=qualifiers(scenario, cluster),
         capabilities=dict(cluster.capabilities()),
         nodes={h.name: {"name": h.kube_name, "memory": h.memory} for h in handles},
     )
