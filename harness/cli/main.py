@@ -114,6 +114,10 @@ def run(
         typer.Option(help="quick: only such scenarios; full: all. Left out: quick ones, and files as named."),
     ] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="In place of the scenarios'.")] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Leave out scenarios that a whole, judged run in --runs-dir is of already."),
+    ] = False,
     accel: Annotated[Accel, typer.Option(help="How guests of `local` run.")] = Accel.AUTO,
     guest_kernel: Annotated[
         Path | None,
@@ -144,6 +148,7 @@ def run(
                 hold_on=hold_on,
                 tier=tier.value if tier is not None else "",
                 repeats=repeats,
+                resume=resume,
                 accel=accel.value,
                 guest_kernel=guest_kernel,
                 control=control,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 HEAD = 4096
 """Bytes in which a scenario says what it is."""
+NOT_TESTS = frozenset({"manifests", "recorded", "study"})
+"""Directories of scenarios and their parts that are no tests: recordings are imported, a study is `density run`'s."""
 _RUNS = pytest.StashKey[list[str]]()
 
 
@@ -56,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect scenario files; everything else is someone else's."""
-    if file_path.suffix != ".yaml" or {"manifests", "recorded"} & set(file_path.parts):
+    if file_path.suffix != ".yaml" or NOT_TESTS & set(file_path.parts):
         return None
     with file_path.open("rb") as file:
         head = file.read(HEAD)

@@ -26,6 +26,8 @@ from harness.spec.model import Claim, Scenario
 
 NOT_SCENARIOS = frozenset({"claims.yaml", "baseline.yaml", "techniques.yaml"})
 NOT_SCENARIO_DIRECTORIES = frozenset({"manifests", "recorded"})
+ONLY_NAMED = frozenset({"study"})
+"""Directories whose scenarios run only where they are asked for by name: they measure for half an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class Request:
     """`quick`: only such scenarios; `full`: all; '': those of directories that are quick, and files as named."""
     repeats: int | None = None
     """In place of the files'."""
+    resume: bool = False
+    """Leave out what a run in `runs` has shown already."""
     hold_on: str = ""
     """What a run is held on (settings.HOLD_ON), '' nothing."""
     kind: Mapping[str, object] = field(default_factory=dict)
@@ -63,7 +67,11 @@ def find_scenarios(paths: Iterable[Path]) -> tuple[Path, ...]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(p for p in path.rglob("*.yaml") if is_scenario(p))
+        inside = sorted(
+            p
+            for p in path.rglob("*.yaml")
+            if is_scenario(p) and not ONLY_NAMED & set(p.relative_to(path).parts[:-1])
+        )
         if not inside:
             raise errors.UsageError(f"{path}: no scenario files (*.yaml) in it")
         found += inside
@@ -84,7 +92,7 @@ def load(request: Request) -> tuple[Mapping[str, Claim], list[Scenario]]:
         for scenario in load_scenarios(
             path, overrides=request.overrides, claims=claims, cluster=request.cluster, repeats=request.repeats
         )
-        if wanted(scenario, request.tier, named=path in request.paths)
+        if wanted(scenario, request.tier, named=path in request.paths or bool(ONLY_NAMED & set(path.parts)))
     ]
     if not found:
         raise errors.UsageError(f"no scenario of tier {request.tier or 'quick'} there; --tier full runs all")
@@ -163,8 +171,8 @@ def run_command(request: Request) -> int:
         raise errors.UsageError(f"--hold-on {request.hold_on} is not one of {', '.join(HOLD_ON)}")
     claims, scenarios = load(request)
     make_cluster = cluster_maker(request)
+    scenarios, codes = _left(request, scenarios)
     cautions = [check(s) if request.preflight else () for s in scenarios]
-    codes: list[int] = []
     with show(verbose=request.verbose) as view, _kind_closed(request, view):
         for scenario, said in zip(scenarios, cautions, strict=True):
             for caution in said:
@@ -189,6 +197,26 @@ def run_command(request: Request) -> int:
             if codes[-1] == errors.INTERRUPTED:
                 break
     return max(codes, default=errors.OK)
+
+
+def _left(request: Request, scenarios: list[Scenario]) -> tuple[list[Scenario], list[int]]:
+    """Return what is still to be run, and the exit codes of what an earlier invocation ran."""
+    if not request.resume:
+        return scenarios, []
+    from harness.cli.resume import split, verdict_of  # noqa: PLC0415 - only they need it
+
+    todo, done = split(scenarios, request.runs, request.cluster)
+    codes = []
+    for scenario, directory in done:
+        judged = verdict_of(scenario, directory)
+        codes.append(errors.OK if judged.passed else errors.NOT_SEEN)
+        print(f"{scenario.name}: done before, {directory.path}{_failed(judged)}")  # noqa: T201 - the command's own output
+    print(f"{len(done)} of {len(scenarios)} done before, {len(todo)} to run", flush=True)  # noqa: T201
+    return todo, codes
+
+
+def _failed(judged: Verdict) -> str:
+    return "".join(f"; {item.name}: {item.text}" for item in judged.failures)
 
 
 @contextmanager

@@ -120,6 +120,8 @@ def _settle(
         if not candidates:
             return
         open_ = [place for place in candidates if fit(pod_spec, place.room).fits]
+        if not open_ and fleet.fill and name != fleet.members[0]:
+            return
         if not open_:
             yield _no_room(name, pod_spec, candidates, pinned=fleet.node is not None)
             return

@@ -53,6 +53,15 @@ class Member:
     incarnations: list[Incarnation] = field(default_factory=list)
 
 
+def _surplus(timeline: Timeline, scenario: Scenario, created: set[str]) -> set[str]:
+    """Return the names of fleets that fill which never were to be: not made any more, or without a node and taken back."""
+    filling = {name for fleet in scenario.fleet if fleet.fill for name in fleet.members}
+    if not filling:
+        return set()
+    refused = {action.target for _, action in timeline.actions if action.what == "fill-over"}
+    return filling - {key.partition("/")[2] for key in created - refused}
+
+
 class Cast:
     """All incarnations of a run, and which of them the scenario's fleets are."""
 
@@ -68,6 +77,8 @@ class Cast:
         ]
         self.fleets = tuple(fleet.name for fleet in scenario.fleet)
         created = {action.target for _, action in timeline.actions if action.what == "create"}
+        surplus = _surplus(timeline, scenario, created)
+        self.members = [m for m in self.members if m.name not in surplus]
         for member in self.members:
             member.incarnations = list(self._of_name(member.name, created))
             for incarnation in member.incarnations:

@@ -16,7 +16,12 @@ from harness.report.text import finite, number, spread
 
 def start(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
     """Creation to Running, with quantiles that count VMIs that never ran as longer than everything."""
-    created = {a.target: (a.t, line) for line, a in run.timeline.actions if a.what == "create"}
+    surplus = {a.target for _, a in run.timeline.actions if a.what == "fill-over"}
+    created = {
+        a.target: (a.t, line)
+        for line, a in run.timeline.actions
+        if a.what == "create" and a.target not in surplus
+    }
     times: list[float] = []
     lines: list[int] = []
     censored = 0

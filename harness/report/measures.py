@@ -18,7 +18,7 @@ from harness.report.felt import ksm_numbers, touch_latencies
 from harness.report.latencies import latencies, start
 from harness.report.number import Number, first_lines, ran, was_alive
 from harness.report.reading import Observed
-from harness.report.text import number
+from harness.report.text import clean, number
 from harness.units import GIB, MIB
 
 
@@ -50,12 +50,14 @@ def _counts(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
     born = {e.key for e in endings if ran(e.incarnation) is None and was_alive(e)}
     fit = len(started) + len(born)
     yield _count("asked", "VMIs asked for", asked, proof=())
+    filled, proof = _filled(run)
+    never = f"{asked - fit} of {asked} never ran" if asked > fit else ""
     yield _count(
         "fit",
         "VMIs that fit (were seen Running)",
         fit,
-        proof=(line for _, line in started.values()),
-        note=f"{asked - fit} of {asked} never ran" if asked > fit else "",
+        proof=(*proof, *(line for _, line in started.values())),
+        note="; ".join(filter(None, (never, filled))),
         censored=asked - fit,
     )
     last = {e.key: e for e in endings}
@@ -77,6 +79,18 @@ def _counts(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
         proof=_lines(e.proof for e in run.evictions),
     )
     yield from _ooms(run, endings)
+
+
+def _filled(run: Run) -> tuple[str, tuple[int, ...]]:
+    """Return what ended the filling of fleets that fill, and the lines that say so; '' where none does."""
+    found = [(line, a) for line, a in run.timeline.actions if a.what == "fill-over"]
+    said = [
+        "as many as its fleet may have: the node may take more"
+        if a.args.get("why") == "count"
+        else f"then the scheduler said: {clean(str(a.args.get('why', '')), most=200)}"
+        for _, a in found
+    ]
+    return "; ".join(said), tuple(line for line, _ in found)
 
 
 def _sold(run: Run, endings: Sequence[Ending], fit: set[str]) -> Iterator[Number]:

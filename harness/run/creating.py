@@ -18,6 +18,7 @@ from harness.kube.errors import ApiError
 from harness.kube.objects import Objects
 from harness.kube.resources import BY_KIND, VMIS, VMS
 from harness.run.errors import RunError
+from harness.run.filling import fill
 from harness.run.fleet import Planned
 from harness.run.stream import Stream
 from harness.run.world import World
@@ -66,7 +67,9 @@ class Creator:
         manifests: Path,
         stream: Stream,
         world: World,
+        patience: float = 0.0,
     ) -> None:
+        self._patience = patience
         self._scenario = scenario
         self._namespace = namespace
         self._manifests = manifests
@@ -78,16 +81,29 @@ class Creator:
         """Names of the VirtualMachines made."""
 
     async def create_all(self, planned: tuple[Planned, ...], made: Callable[[Planned], None]) -> None:
-        """Create every member; a staggered fleet beside the others. `made` is told of each that was taken.
+        """Create every member; a staggered fleet beside the others, one that fills after those made at once.
+
+        `made` is told of each that was taken.
 
         Raises RunError with the server's words, KubeError.
         """
         fleets = list(dict.fromkeys(one.fleet for one in planned))
         by_name = {fleet.name: fleet for fleet in self._scenario.fleet}
         waiting = [f for f in fleets if by_name[f].stagger > 0]
+        filling = [f for f in fleets if by_name[f].fill]
         for one in planned:
-            if one.fleet not in waiting and await self.create(one):
+            if one.fleet not in {*waiting, *filling} and await self.create(one):
                 made(one)
+        for fleet in filling:
+            await fill(
+                [one for one in planned if one.fleet == fleet],
+                create=self.create,
+                remove=self._remove,
+                made=made,
+                stream=self._stream,
+                world=self._world,
+                patience=self._patience,
+            )
         try:
             async with asyncio.TaskGroup() as tasks:
                 for fleet in waiting:
@@ -105,6 +121,10 @@ class Creator:
             await asyncio.sleep(max(0.0, began + index * stagger - clock()))
             if await self.create(one):
                 made(one)
+
+    async def _remove(self, one: Planned) -> None:
+        kind = BY_KIND.get(str(one.manifest.get("kind")), VMIS)
+        await Objects(self._connection).delete(kind, one.name, namespace=self._namespace, grace=0)
 
     async def create(self, one: Planned) -> bool:
         """Create one member; False when it was refused, as the scenario expects it may be."""

@@ -216,7 +216,9 @@ class Orchestrator:
         if self._shared is not None:
             for text in await self._shared.admit(self._namespace, [one.manifest for one in planned]):
                 stream.note("quota", text)
-        step(f"creating {len(planned)} guests")
+        patience = 0.0 if self._cluster.disposable else UNSCHEDULABLE
+        most = "as many guests as fit, at most " if any(f.fill for f in self._scenario.fleet) else ""
+        step(f"creating {most}{len(planned)}{'' if most else ' guests'}")
         artefacts = self._made.directory.artefacts
         consoles = Consoles(observers, guests, world, directory=artefacts / "consoles")
         stream.listen(consoles.notice)
@@ -227,6 +229,7 @@ class Orchestrator:
             manifests=artefacts / "manifests",
             stream=stream,
             world=world,
+            patience=patience,
         )
         await self._creator.create_all(planned, lambda one: consoles.open(one.vmi))
         planned = tuple(one for one in planned if one.vmi in world.guests)
@@ -236,7 +239,7 @@ class Orchestrator:
             planned,
             stream=stream,
             world=world,
-            patience=0.0 if self._cluster.disposable else UNSCHEDULABLE,
+            patience=patience,
         )
         await self._ask_for_vnc(connection, planned)
         members: dict[str, tuple[str, ...]] = {f.name: () for f in self._scenario.fleet}

@@ -15,7 +15,7 @@ from harness.spec.read import Reader, or_else
 from harness.spec.techniques import Technique, apply_to_manifest
 from harness.units import Seconds
 
-KEYS: Final = ("name", "manifest", "set", "count", "stagger", "node", "deaf", "validation", "match")
+KEYS: Final = ("name", "manifest", "set", "count", "fill", "stagger", "node", "deaf", "validation", "match")
 RESERVED: Final = ("all", "victim", "none")
 MOST_MEMBERS: Final = 500
 VALIDATIONS: Final = ("Strict", "Warn", "Ignore")
@@ -63,11 +63,16 @@ def _one(
 ) -> FleetSpec:
     match = reader.read("match", _match) or ()
     if match:
-        for key in ("set", "count", "stagger", "node", "validation"):
+        for key in ("set", "count", "fill", "stagger", "node", "validation"):
             if reader.has(key):
                 raise reader.key_mark(key).error(f"'{key}' has no meaning beside 'match': nothing is created")
     elif not reader.has("manifest"):
         raise reader.mark.error("a fleet needs 'manifest' (or 'match' for an imported recording)")
+    fill = reader.read("fill", read.boolean) or False
+    if fill and not reader.has("count"):
+        raise reader.key_mark("fill").error("'fill' needs 'count': the most VMIs it may come to")
+    if fill and reader.has("stagger"):
+        raise reader.key_mark("stagger").error("'stagger' has no meaning beside 'fill': the scheduler sets the pace")
     return FleetSpec(
         name=name,
         manifest=_manifest(reader, open_file, applied if not match else None)
@@ -76,6 +81,7 @@ def _one(
         count=or_else(reader.read("count", lambda n: read.whole(n, least=1, most=MOST_MEMBERS)), 1),
         node=reader.read("node", lambda n: _node(n, nodes)),
         deaf=reader.read("deaf", read.boolean) or False,
+        fill=fill,
         stagger=or_else(reader.read("stagger", read.duration), Seconds(0.0)),
         validation=cast(
             "Literal['Strict', 'Warn', 'Ignore'] | None",

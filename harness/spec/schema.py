@@ -104,6 +104,10 @@ def _fleet() -> Schema:
         },
         "set": {"type": "object", "description": "Dotted paths into the manifest; null removes."},
         "count": {"type": "integer", "minimum": 1, "maximum": fleet.MOST_MEMBERS},
+        "fill": {
+            "type": "boolean",
+            "description": "Make members until the scheduler finds no node for one; count is the most.",
+        },
         "stagger": DURATION,
         "node": {"type": "string"},
         "deaf": {"type": "boolean", "description": "The guest ignores the power button."},
