@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.embedded.machine.linux import cgroup, procfs
+from harness.embedded.machine.linux import cgroup, cgroupfs, procfs
 from harness.run import undo
 from harness.run.errors import UndoError
 
@@ -235,8 +235,8 @@ def test_the_name_of_an_operation_is_taken_once() -> None:
 def test_a_crashed_runs_cgroup_goes_with_the_processes_in_it_and_the_shared_directory_stays_for_others(
     tmp_path: Path,
 ) -> None:
-    found = cgroup.detect()
-    if isinstance(found, cgroup.Unwritable):
+    found = cgroupfs.detect()
+    if isinstance(found, cgroupfs.Unwritable):
         pytest.skip(found.why)
     mine = cgroup.open_run(found, f"test-{secrets.token_hex(3)}", undo=lambda _entry: None)
     other = cgroup.open_run(found, f"test-{secrets.token_hex(3)}", undo=lambda _entry: None)

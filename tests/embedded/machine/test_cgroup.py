@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import cgroup
-from harness.embedded.machine.linux.cgroup import Group, Hierarchy, Unwritable
+from harness.embedded.machine.linux import cgroup, cgroupfs
+from harness.embedded.machine.linux.cgroup import Group
+from harness.embedded.machine.linux.cgroupfs import Hierarchy, Unwritable
 from harness.embedded.machine.linux.oomcounters import Counters, Level
 from harness.units import MIB, Bytes
 
@@ -54,7 +55,7 @@ def test_v1_is_found_at_its_root(tmp_path: Path) -> None:
     point = tmp_path / "memory"
     point.mkdir()
     proc = fake_proc(tmp_path, V1_MOUNT.format(point=point), "5:memory:/user/x\n0::/\n")
-    assert cgroup.detect(proc=proc) == Hierarchy(version="v1", root=point)
+    assert cgroupfs.detect(proc=proc) == Hierarchy(version="v1", root=point)
 
 
 def test_v2_counts_only_with_the_memory_controller(tmp_path: Path) -> None:
@@ -62,17 +63,17 @@ def test_v2_counts_only_with_the_memory_controller(tmp_path: Path) -> None:
     point.mkdir()
     (point / "cgroup.controllers").write_text("hugetlb\n")
     proc = fake_proc(tmp_path, V2_MOUNT.format(root="/", point=point, mode="rw"), "0::/\n")
-    found = cgroup.detect(proc=proc)
+    found = cgroupfs.detect(proc=proc)
     assert isinstance(found, Unwritable)
     assert found.why == "no cgroup with the memory controller is mounted"
     (point / "cgroup.controllers").write_text("hugetlb memory\n")
-    assert cgroup.detect(proc=proc) == Hierarchy(version="v2", root=point)
+    assert cgroupfs.detect(proc=proc) == Hierarchy(version="v2", root=point)
 
 
 def test_a_read_only_mount_is_unwritable(tmp_path: Path) -> None:
     point = v2_directory(tmp_path / "unified")
     proc = fake_proc(tmp_path, V2_MOUNT.format(root="/", point=point, mode="ro"), "0::/\n")
-    assert isinstance(cgroup.detect(proc=proc), Unwritable)
+    assert isinstance(cgroupfs.detect(proc=proc), Unwritable)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write any directory")
@@ -82,16 +83,16 @@ def test_a_user_falls_back_to_the_group_it_is_in(tmp_path: Path) -> None:
     proc = fake_proc(tmp_path, V2_MOUNT.format(root="/", point=point, mode="rw"), "0::/user.slice/me\n")
     point.chmod(0o555)
     try:
-        assert cgroup.detect(proc=proc) == Hierarchy(version="v2", root=own)
+        assert cgroupfs.detect(proc=proc) == Hierarchy(version="v2", root=own)
     finally:
         point.chmod(0o755)
 
 
 def test_a_container_sees_its_own_group_as_the_mounts_root(tmp_path: Path) -> None:
-    mount = cgroup._Mount("/docker/abc", tmp_path, "cgroup", frozenset({"memory"}), writable=True)
-    assert cgroup._inside(mount, "/docker/abc") == tmp_path
-    assert cgroup._inside(mount, "/docker/abc/inner") == tmp_path / "inner"
-    assert cgroup._inside(mount, "/elsewhere") == tmp_path
+    mount = cgroupfs._Mount("/docker/abc", tmp_path, "cgroup", frozenset({"memory"}), writable=True)
+    assert cgroupfs._inside(mount, "/docker/abc") == tmp_path
+    assert cgroupfs._inside(mount, "/docker/abc/inner") == tmp_path / "inner"
+    assert cgroupfs._inside(mount, "/elsewhere") == tmp_path
 
 
 def test_a_v2_group_is_limited_without_swap_and_killed_as_one(tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ def test_a_group_that_can_not_be_emptied_is_an_error_after_the_deadline(tmp_path
 @pytest.fixture
 def live(recorder: Entries) -> Iterator[Group]:
     """A run's group in the kernel."""
-    found = cgroup.detect()
+    found = cgroupfs.detect()
     if isinstance(found, Unwritable):
         pytest.skip(found.why)
     run = cgroup.open_run(found, f"test-{secrets.token_hex(3)}", undo=recorder.append)

@@ -27,8 +27,8 @@ from harness.embedded.machine.base import (
     ReadsDisks,
 )
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import cgroup, kmsg, procfs
-from harness.embedded.machine.linux.cgroup import Unwritable
+from harness.embedded.machine.linux import cgroupfs, kmsg, procfs
+from harness.embedded.machine.linux.cgroupfs import Unwritable
 from harness.embedded.machine.linux.guest import LinuxGuest
 from harness.embedded.machine.linux.machine import LinuxMachine
 from harness.embedded.machine.linux.node import LinuxNode, LinuxPod
@@ -93,8 +93,8 @@ async def until(condition: Callable[[], bool], *, within: float = 5) -> None:
         await asyncio.sleep(0.01)
 
 
-def needs_cgroup() -> cgroup.Hierarchy:
-    found = cgroup.detect()
+def needs_cgroup() -> cgroupfs.Hierarchy:
+    found = cgroupfs.detect()
     if isinstance(found, Unwritable):
         pytest.skip(found.why)
     return found
@@ -417,8 +417,8 @@ def test_a_killed_harness_takes_its_guests_with_it_and_clean_removes_the_rest(
     assert [item.failed for item in cleaned.done if item.failed] == []
     assert json.dumps([item.op for item in cleaned.done if item.did]).count("rmtree") == 1
     assert not list(tmp_path.glob("kubevirt-density-*"))
-    found = cgroup.detect()
-    if isinstance(found, cgroup.Hierarchy):
+    found = cgroupfs.detect()
+    if isinstance(found, cgroupfs.Hierarchy):
         assert not (found.subtree / run).exists()
 
 
@@ -466,6 +466,6 @@ def test_a_harness_killed_at_any_moment_leaves_nothing_that_clean_does_not_find(
     cleaned = undo_files.clean(where=tmp_path / "undo")
     assert [item for file in cleaned for item in file.done if item.failed] == []
     assert undo_files.clean(where=tmp_path / "undo") == ()
-    found = cgroup.detect()
-    if isinstance(found, cgroup.Hierarchy):
+    found = cgroupfs.detect()
+    if isinstance(found, cgroupfs.Hierarchy):
         assert not (found.subtree / run).exists()

@@ -81,7 +81,7 @@ def wait_for(condition: Callable[[], bool], within: float = 60) -> bool:
 
 async def checks() -> dict[str, object]:
     from harness.embedded.machine.base import ContainerShape, GuestImage, PodShape
-    from harness.embedded.machine.linux import cgroup, kmsg, oom, procfs, swap, syscalls
+    from harness.embedded.machine.linux import cgroup, cgroupfs, kmsg, oom, procfs, swap, syscalls
     from harness.embedded.machine.linux.node import Host, LinuxNode, LinuxPod
     from harness.embedded.machine.linux.oomcounters import Counters
     from harness.run.undo import undo_all
@@ -89,8 +89,8 @@ async def checks() -> dict[str, object]:
     seen: dict[str, object] = {}
     entries: list[dict[str, object]] = []
     reports: list[oom.Report] = []
-    found = cgroup.detect()
-    assert isinstance(found, cgroup.Hierarchy)
+    found = cgroupfs.detect()
+    assert isinstance(found, cgroupfs.Hierarchy)
     seen["detected"] = [found.version, str(found.root)]
 
     # 0. as in a container: our own processes sit in the group that is to be divided
@@ -99,7 +99,7 @@ async def checks() -> dict[str, object]:
     box.mkdir()
     procfs.write_once(box / "cgroup.procs", str(os.getpid()))
     boxed = cgroup.open_run(
-        cgroup.Hierarchy(version="v2", root=box), "boxed", undo=lambda entry: entries.append(dict(entry))
+        cgroupfs.Hierarchy(version="v2", root=box), "boxed", undo=lambda entry: entries.append(dict(entry))
     )
     boxed.set_limit(8 * MIB)  # type: ignore[arg-type]
     seen["boxed limit"] = boxed.read().limit

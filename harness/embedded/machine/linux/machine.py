@@ -15,7 +15,18 @@ from typing import Any, Literal, Self, TypeVar
 
 from harness.embedded.machine.base import Accounting, DiskRead, GuestImage, OomKill, Undo
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import accel, cgroup, disk, guest, kmsg, oom, probe, procfs, qemu
+from harness.embedded.machine.linux import (
+    accel,
+    cgroup,
+    cgroupfs,
+    disk,
+    guest,
+    kmsg,
+    oom,
+    probe,
+    procfs,
+    qemu,
+)
 from harness.embedded.machine.linux.cgroup import Group
 from harness.embedded.machine.linux.guest import LinuxGuest
 from harness.embedded.machine.linux.host import HostKnobs, HostSettings
@@ -47,7 +58,7 @@ class LinuxMachine:
         scratch: Path | None = None,
         huge_pages: bool = True,
         kmsg_path: Path = kmsg.KMSG,
-        hierarchy: cgroup.Hierarchy | cgroup.Unwritable | None = None,
+        hierarchy: cgroupfs.Hierarchy | cgroupfs.Unwritable | None = None,
     ) -> None:
         self.accounting: Accounting = "pss"
         self.accelerator: Literal["kvm", "tcg"] = "tcg"
@@ -80,10 +91,10 @@ class LinuxMachine:
         qemu.check_image(self._image)
         version = await asyncio.to_thread(qemu.version, program)
         await self._choose_accelerator(program)
-        hierarchy = self._hierarchy = self._hierarchy or cgroup.detect()
+        hierarchy = self._hierarchy = self._hierarchy or cgroupfs.detect()
         scratch = self._make_scratch()
         try:
-            if isinstance(hierarchy, cgroup.Hierarchy):
+            if isinstance(hierarchy, cgroupfs.Hierarchy):
                 self._run = cgroup.open_run(hierarchy, self._run_id, undo=self._undo)
                 self.accounting = hierarchy.version
             else:
@@ -127,7 +138,7 @@ class LinuxMachine:
 
     def _make_scratch(self) -> Path:
         parent = self._scratch_parent or Path(tempfile.gettempdir())
-        scratch = parent / f"{cgroup.SUBTREE}-{secrets.token_hex(4)}"
+        scratch = parent / f"{cgroupfs.SUBTREE}-{secrets.token_hex(4)}"
         self._undo({"op": "rmtree", "path": str(scratch)})
         try:
             scratch.mkdir(mode=0o700)
@@ -196,7 +207,7 @@ class LinuxMachine:
     def capabilities(self) -> Mapping[str, str]:
         """Capability name → `yes` or why not."""
         found = {item.name: item.text for item in probe.survey() if item.name in probe.MACHINE}
-        if isinstance(self._hierarchy, cgroup.Unwritable):
+        if isinstance(self._hierarchy, cgroupfs.Unwritable):
             found["cgroup-write"] = self._hierarchy.why
         found["kvm"] = self._kvm_why or "yes"
         if self._kmsg_why:

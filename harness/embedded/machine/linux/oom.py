@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.embedded.machine.base import OomKill
-from harness.embedded.machine.linux.cgroup import SUBTREE
+from harness.embedded.machine.linux.cgroupfs import SUBTREE
 from harness.units import Bytes
 
 Domain = Literal["container", "pod", "kubepods", "node", "global"]

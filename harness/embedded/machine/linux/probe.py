@@ -12,7 +12,7 @@ from typing import Literal
 
 from harness.embedded.machine.base import GuestImage
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import accel, cgroup, kmsg, procfs, qemu, swap
+from harness.embedded.machine.linux import accel, cgroupfs, kmsg, procfs, qemu, swap
 from harness.units import GIB, MIB
 
 MACHINE = frozenset({"cgroup-write", "cgroup-v2", "kvm", "ksm", "swap", "oom-adj-negative", "kmsg"})
@@ -41,7 +41,7 @@ class Capability:
 
 def survey(*, deep: bool = False, image: GuestImage | None = None) -> list[Capability]:
     """Look at everything, < 1 s. `deep` boots `image` under KVM to see (up to 5 s, once per boot of the machine)."""
-    hierarchy = cgroup.detect()
+    hierarchy = cgroupfs.detect()
     return [
         _qemu(),
         _guest_kernel(),
@@ -123,16 +123,16 @@ def _disk() -> Capability:
     return _yes("disk", f"{free // MIB} MiB free in {folder}")
 
 
-def _cgroup_write(hierarchy: cgroup.Hierarchy | cgroup.Unwritable) -> Capability:
-    if isinstance(hierarchy, cgroup.Unwritable):
+def _cgroup_write(hierarchy: cgroupfs.Hierarchy | cgroupfs.Unwritable) -> Capability:
+    if isinstance(hierarchy, cgroupfs.Unwritable):
         return _no("cgroup-write", hierarchy.why, hierarchy.mend)
     return _yes("cgroup-write", f"{hierarchy.version} under {hierarchy.root}")
 
 
-def _cgroup_v2(hierarchy: cgroup.Hierarchy | cgroup.Unwritable) -> Capability:
-    if isinstance(hierarchy, cgroup.Hierarchy) and hierarchy.version == "v2":
+def _cgroup_v2(hierarchy: cgroupfs.Hierarchy | cgroupfs.Unwritable) -> Capability:
+    if isinstance(hierarchy, cgroupfs.Hierarchy) and hierarchy.version == "v2":
         return _yes("cgroup-v2")
-    if isinstance(hierarchy, cgroup.Hierarchy):
+    if isinstance(hierarchy, cgroupfs.Hierarchy):
         why = "the memory controller is on a version 1 hierarchy"
     else:
         why = hierarchy.why
@@ -155,12 +155,12 @@ def _ksm() -> Capability:
     return _yes("ksm")
 
 
-def _swap(hierarchy: cgroup.Hierarchy | cgroup.Unwritable) -> Capability:
+def _swap(hierarchy: cgroupfs.Hierarchy | cgroupfs.Unwritable) -> Capability:
     if not Path("/proc/swaps").exists():
         return _no("swap", "this kernel has no swap", "use a kernel with CONFIG_SWAP=y")
     if not _has_capability(_CAP_SYS_ADMIN):
         return _no("swap", "swapon needs CAP_SYS_ADMIN", "run it as root on a machine of your own")
-    root = hierarchy.root if isinstance(hierarchy, cgroup.Hierarchy) and hierarchy.version == "v1" else None
+    root = hierarchy.root if isinstance(hierarchy, cgroupfs.Hierarchy) and hierarchy.version == "v1" else None
     if root is not None and not (root / "memory.memsw.limit_in_bytes").exists():
         return _no("swap", "this kernel does not account swap per cgroup", "boot with swapaccount=1")
     why = swap.why_no_area()
