@@ -49,7 +49,9 @@ class LocalCluster(EmbeddedSource):
         except ImageError as error:
             raise ClusterError(str(error)) from error
         machine = LinuxMachine(
-            GuestImage(kernel=image.kernel, initramfs=image.initramfs, release=image.release),
+            GuestImage(
+                kernel=image.kernel, initramfs=image.initramfs, release=image.release, agent=image.agent
+            ),
             undo=self._undo,
             run_id=self._run,
             accel=self._accel,

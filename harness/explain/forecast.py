@@ -42,6 +42,8 @@ class Member:
     priority: int
     idle: Bytes
     held: Bytes = field(default=Bytes(0))
+    daemon: bool = False
+    """A process of the node's own: it uses memory, and no kubelet ranks it."""
 
     @property
     def working_set(self) -> Bytes:
@@ -150,6 +152,8 @@ def forecast(
 
 
 def _in(member: Member, step: Step) -> bool:
+    if member.daemon:
+        return member.name in step.daemons
     return "all" in step.fleets or member.fleet in step.fleets
 
 
@@ -180,7 +184,7 @@ def _crossing(
         below=_below(threshold, node),
         final=left,
         growth=growth,
-        ranking=tuple(rank([member.usage() for member in members])),
+        ranking=tuple(rank([member.usage() for member in members if not member.daemon])),
     )
 
 

@@ -92,6 +92,9 @@ def preflight(
         found += _settle(
             fleet, scenario, places, column=column, idle=idle.get(fleet.name, idle.get("*", DEFAULT_IDLE))
         )
+    for daemon in scenario.daemons:
+        if (place := places.get(daemon.node)) is not None:
+            place.members.append(_daemon(daemon.name))
     if not any(isinstance(finding, Refusal) for finding in found):
         found += _forecasts(scenario, places)
     return sorted(found, key=lambda finding: isinstance(finding, Caveat))
@@ -185,6 +188,20 @@ def _member(name: str, fleet: FleetSpec, rendered: PodResources, idle: Bytes) ->
         limit=None if limit.is_zero() else limit.value(),
         priority=_PRIORITIES.get(str(get(fleet.manifest, "spec", "priorityClassName") or ""), 0),
         idle=idle,
+    )
+
+
+def _daemon(name: str) -> Member:
+    """A process of the node's own: nothing in it to begin with, nothing requested."""
+    return Member(
+        name=name,
+        fleet="",
+        guest=Bytes(0),
+        request=Bytes(0),
+        limit=None,
+        priority=0,
+        idle=Bytes(0),
+        daemon=True,
     )
 
 

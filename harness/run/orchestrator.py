@@ -26,12 +26,13 @@ from harness.kube.connection import Connection, connect
 from harness.kube.errors import KubeError
 from harness.kube.objects import Objects
 from harness.kube.resources import NAMESPACES, NODES, VMIS, VMS
-from harness.kube.vnc import try_vnc
 from harness.records.model import Action, Note, Record, Sample
 from harness.records.rundir import RunDirectory
 from harness.run import health, undo_namespace
+from harness.run.asking import ask_for_vnc
 from harness.run.consoles import Consoles
-from harness.run.creating import Creator, answered
+from harness.run.creating import Creator
+from harness.run.daemons import Daemons
 from harness.run.fleet import RUN_LABEL, Planned, plan
 from harness.run.greeting import greeted
 from harness.run.guests import Guests
@@ -47,7 +48,6 @@ from harness.run.tasks import background
 from harness.run.teardown import pods_gone
 from harness.run.workload import Held, Workload
 from harness.run.world import World
-from harness.spec.expectations import Vnc
 from harness.spec.model import Claim, Scenario
 
 NODES_READY = 120.0
@@ -114,6 +114,7 @@ class Orchestrator:
         self._namespace = given or f"density-{self._id}"
         self._creator: Creator | None = None
         self._world = World()
+        self._daemons = Daemons(self._stream)
         self._timeline = timeline_of(made.directory.provenance, scenario)
         self._claims = claims
         self._news = True
@@ -173,6 +174,7 @@ class Orchestrator:
                 self._made.directory.update(kubelet=kubelet)
                 observers.probe(self._cluster, handles)
                 observers.stats(handles)
+                await self._daemons.start(self._scenario.daemons, self._cluster, handles, watching)
                 await self._loaded(connection, observers, handles, kubelet, interrupt)
             finally:
                 if not self._cluster.disposable:
@@ -241,7 +243,7 @@ class Orchestrator:
             world=world,
             patience=patience,
         )
-        await self._ask_for_vnc(connection, planned)
+        await ask_for_vnc(self._scenario, connection, planned, stream=stream, world=world)
         members: dict[str, tuple[str, ...]] = {f.name: () for f in self._scenario.fleet}
         for one in planned:
             members[one.fleet] += (one.vmi,)
@@ -252,6 +254,7 @@ class Orchestrator:
             world=world,
             guests=guests,
             kubelet=kubelet,
+            daemons=self._daemons,
             hurry_stats=observers.hurry_stats,
             replay=self._control_of.held if self._control_of else None,
         )
@@ -313,15 +316,6 @@ class Orchestrator:
                 await self._settings.holder.hold(how, released)
         if "window-end" not in self._actions:
             self._stream.action("window-end", reason="held until released")
-
-    async def _ask_for_vnc(self, connection: Connection, planned: tuple[Planned, ...]) -> None:
-        """Ask for the graphical consoles the scenario asks about."""
-        wanted = {c.expectation.of for c in self._scenario.checks if isinstance(c.expectation, Vnc)}
-        for one in planned:
-            if not {one.fleet, "all"} & wanted or self._world.is_dead(one.vmi):
-                continue
-            code, message = await try_vnc(connection, namespace=self._namespace, name=one.name)
-            answered(self._stream, "vnc", one.vmi, code, message=message)
 
     async def _plan(self, objects: Objects, handles: tuple[NodeHandle, ...]) -> tuple[Planned, ...]:
         all_nodes, _ = await objects.list_all(NODES)

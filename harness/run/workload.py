@@ -7,12 +7,13 @@ on that node was seen dying: memory has been taken back then, and pushing on wou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.rules.quantities import parse_bytes
 from harness.rules.thresholds import MEMORY, memory_thresholds
+from harness.run.daemons import Daemons
 from harness.run.errors import RunError
 from harness.run.guests import PAGE, Guests
 from harness.run.stream import Deadline, Stream
@@ -26,7 +27,7 @@ RAMP_DEADLINE = 600.0
 """Seconds after which a ramp that reaches nothing is given up."""
 
 Held = Mapping[str, Mapping[str, Bytes]]
-"""Step name → VMI name (without namespace) → bytes it held when the step was done."""
+"""Step name → VMI name (without namespace), or daemon → bytes it held when the step was done."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Workload:
     """Kube node name → effective KubeletConfiguration."""
     hurry_stats: Callable[[], Any]
     """Context manager while which stats/summary is fetched as often as sensible."""
+    daemons: Daemons
     replay: Held | None = None
     """Control run: what each guest held in the main run, in place of `until`."""
     held: dict[str, dict[str, Bytes]] = field(default_factory=dict)
@@ -82,18 +84,24 @@ class Workload:
             self.stream.wake()
             return
         fleets = self._fleets(step.fleets)
-        self.stream.action("step-start", step.name, verb=step.verb, fleets=list(step.fleets))
+        mine = {"daemons": list(step.daemons)} if step.daemons else {}
+        self.stream.action("step-start", step.name, verb=step.verb, fleets=list(step.fleets), **mine)
         vmis = tuple(vmi for fleet in fleets for vmi in self.members[fleet])
-        if step.until is not None and self.replay is None:
+        if step.daemons:
+            async with asyncio.TaskGroup() as tasks:
+                for name in step.daemons:
+                    tasks.create_task(self._daemon(step, name))
+        elif step.until is not None and self.replay is None:
             await self._until(step, vmis)
         else:
             async with asyncio.TaskGroup() as tasks:
                 for vmi in vmis:
                     tasks.create_task(self._alone(step, vmi))
         held = self.guests.held(vmis)
-        self.held[step.name] = {vmi.rpartition("/")[2]: amount for vmi, amount in held.items()}
+        own = self.daemons.held(step.daemons)
+        self.held[step.name] = {vmi.rpartition("/")[2]: amount for vmi, amount in held.items()} | dict(own)
         self._done.add(step.name)
-        self.stream.action("step-done", step.name, held=dict(held))
+        self.stream.action("step-done", step.name, held=dict(held), **({"daemons": dict(own)} if own else {}))
 
     def _fleets(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(self.members) if "all" in names else names
@@ -162,7 +170,9 @@ class Workload:
     async def _stats_refreshed(self, step: Step, what: str) -> None:
         """Wait for the kubelet's next look at the node, so that the load has a known place in its 10 s period."""
         vmis = [vmi for fleet in self._fleets(step.fleets) for vmi in self.members[fleet]]
-        nodes = {node for vmi in vmis if (node := self.world.node_of(vmi))} or set(self.kubelet)
+        nodes = {node for vmi in vmis if (node := self.world.node_of(vmi))}
+        nodes |= {self.daemons.node_of(name) for name in step.daemons}
+        nodes = nodes or set(self.kubelet)
         before = {node: self.world.stats_time(node) for node in nodes}
         with self.hurry_stats():
             await self.stream.until(
@@ -217,6 +227,31 @@ class Workload:
     def _ramp(self, step: Step, to: Bytes) -> dict[str, object]:
         return {"to": to, "rate": step.rate or 0, "pages": step.pages, "seed": self.scenario.seed}
 
+    # -- daemons ---------------------------------------------------------------------------------------------------
+
+    async def _daemon(self, step: Step, name: str) -> None:
+        """Grow or shrink one daemon. Nothing bounds it but its node: unlike a guest it has no memory of its own."""
+        daemons, node = self.daemons, self.daemons.node_of(name)
+        if step.verb == "shrink":
+            assert step.to is not None
+            await daemons.do(name, "shrink", to=step.to.bytes)
+            return
+        to = step.to.bytes if step.to is not None else None
+        if to is None and self.replay is not None:
+            to = max(self.replay.get(step.name, {}).get(name, Bytes(0)), daemons.held((name,))[name])
+        if to is not None:
+            await daemons.do(name, "grow", force=1, **self._ramp(step, to))
+            return
+        assert step.until is not None
+        target = self.target(step.until, node)
+        number = await daemons.send(name, "grow", force=1, **self._ramp(step, self.world.capacity[node]))
+
+        async def stop() -> None:
+            await daemons.send(name, "stop")
+
+        await self._watch_ramp(step, node, target, full=lambda: daemons.is_over(name, number), stop=stop)
+        await daemons.do(name, "hold")
+
     # -- ramps against availability --------------------------------------------------------------------------------
 
     async def _until(self, step: Step, vmis: tuple[str, ...]) -> None:
@@ -230,14 +265,37 @@ class Workload:
     async def _until_on(self, step: Step, node: str, vmis: tuple[str, ...]) -> None:
         assert step.until is not None
         target = self.target(step.until, node)
-        here = [
-            vmi for members in self.members.values() for vmi in members if self.world.node_of(vmi) == node
-        ]
-        dead_before = {vmi for vmi in here if self.world.is_dead(vmi)}
         numbers = {
             vmi: await self.guests.send(vmi, "grow", **self._ramp(step, self.guests.most(vmi)))
             for vmi in vmis
         }
+        stops: dict[str, int | None] = {}
+
+        def full() -> bool:
+            return all(n is None or n in self.world.guests[v].replies for v, n in numbers.items())
+
+        async def stop() -> None:
+            stops.update({vmi: await self.guests.send(vmi, "stop") for vmi in vmis})
+
+        await self._watch_ramp(step, node, target, full=full, stop=stop)
+        for vmi, number in stops.items():
+            if number is not None:
+                await self.guests.finished(vmi, number)
+
+    async def _watch_ramp(
+        self,
+        step: Step,
+        node: str,
+        target: Bytes,
+        *,
+        full: Callable[[], bool],
+        stop: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Wait until a ramp that has begun has got where it should, or can't; then tell it to stop."""
+        here = [
+            vmi for members in self.members.values() for vmi in members if self.world.node_of(vmi) == node
+        ]
+        dead_before = {vmi for vmi in here if self.world.is_dead(vmi)}
 
         def over() -> str:
             available = self.world.available(node)
@@ -245,9 +303,7 @@ class Workload:
                 return f"available {available} <= {target}"
             if died := [vmi for vmi in here if vmi not in dead_before and self.world.is_dead(vmi)]:
                 return f"{died[0]} is ending"
-            if all(n is None or n in self.world.guests[v].replies for v, n in numbers.items()):
-                return "every guest is full"
-            return ""
+            return "every guest is full" if full() else ""
 
         try:
             why = await self.stream.until(
@@ -257,13 +313,10 @@ class Workload:
             raise RunError(f"step {step.name!r}: {error}") from error
         finally:
             # Also when interrupted: a ramp must not go on by itself.
-            stops = {vmi: await self.guests.send(vmi, "stop") for vmi in vmis}
+            await stop()
         self.stream.note(
             "ramp-over", f"{step.name} on {node}: {why}", step=step.name, node=node, target=target
         )
-        for vmi, number in stops.items():
-            if number is not None:
-                await self.guests.finished(vmi, number)
 
     def target(self, until: UntilAvailable, node: str) -> Bytes:
         """Bytes of availability at which a ramp ends, from the node's effective thresholds. Raises RunError."""

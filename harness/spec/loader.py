@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, cast
 from harness.resources import techniques_file
 from harness.spec import fragments, read
 from harness.spec.checks import COLUMNS, read_checks
+from harness.spec.daemons import read_daemons
 from harness.spec.expectations import Check
 from harness.spec.files import read_text
 from harness.spec.fleet import Applied, OpenFile, read_fleet
@@ -53,6 +54,7 @@ KEYS: Final = (
     "matrix",
     "repeats",
     "host",
+    "daemons",
 )
 NODE_KEYS: Final = ("name", "memory", "kubelet")
 TIERS: Final = ("quick", "full")
@@ -268,7 +270,10 @@ def _interpret(root: Node, source: Source, open_file: OpenFile, claims: Collecti
     names = tuple(member.name for member in fleet)
     if not nodes and not all(member.match for member in fleet):
         raise reader.mark.error("a scenario needs 'nodes'")
-    workload = reader.read("workload", lambda node: read_workload(node, names)) or ()
+    daemons = reader.read("daemons", lambda node: read_daemons(node, nodes, fleet)) or ()
+    workload = (
+        reader.read("workload", lambda node: read_workload(node, names, tuple(d.name for d in daemons))) or ()
+    )
     subjects = Subjects(
         fleets={member.name: len(member.members) for member in fleet},
         steps=tuple(step.name for step in workload),
@@ -311,6 +316,7 @@ def _interpret(root: Node, source: Source, open_file: OpenFile, claims: Collecti
         ),
         technique=JOIN.join(one.name for one in applied.found) if applied is not None else "",
         host=reader.read("host", read_host) or HostSettings(),
+        daemons=daemons,
     )
     if scenario.control is not None:
         _check_control(reader.need("control"), source, open_file)

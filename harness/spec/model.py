@@ -22,6 +22,15 @@ class NodeSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonSpec:
+    """A process of a node's own, outside every pod, in the cgroup system.slice/<name>.service."""
+
+    name: str
+    node: str
+    """Scenario node name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FleetSpec:
     """A named group of VMIs made from one manifest. Member names are `<fleet>` for count 1, else `<fleet>-<i>`."""
 
@@ -103,6 +112,8 @@ class Step:
     when: When
     verb: Verb
     fleets: tuple[str, ...]
+    daemons: tuple[str, ...] = ()
+    """`grow`, `shrink`: whose memory it is about in place of fleets."""
     to: Amount | None = None
     until: UntilAvailable | None = None
     rate: Bytes | None = None
@@ -218,6 +229,7 @@ class Scenario:
     technique: str = ""
     """Canonical name of the technique preset that is applied (`ksm+swap`); '': none is named."""
     host: HostSettings = field(default_factory=HostSettings)
+    daemons: tuple[DaemonSpec, ...] = ()
 
     @property
     def matrix(self) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from harness.spec import checks, fleet, host, loader, matrix, workload
+from harness.spec import checks, daemons, fleet, host, loader, matrix, workload
 from harness.spec.expectations import KINDS
 from harness.spec.schema_checks import expectations
 from harness.spec.schema_parts import (
@@ -48,6 +48,7 @@ def _section(*, promised: bool) -> Schema:
 def _step() -> Schema:
     arguments: Schema = {
         "fleet": some({"type": "string"}),
+        "daemon": some({"type": "string"}),
         "to": AMOUNT,
         "until": obj({"available": AVAILABLE}, "available"),
         "rate": RATE,
@@ -68,7 +69,13 @@ def _step() -> Schema:
     verbs = {
         verb: obj(
             {name: pace if (verb, name) == ("record", "rate") else arguments[name] for name in names},
-            *(("fleet", "to") if verb in workload.NEED_TO else ("fleet",)),
+            *(() if verb in workload.OF_DAEMONS else ("fleet",)),
+            *(("to",) if verb in workload.NEED_TO else ()),
+            **(
+                {"oneOf": [{"required": [whose]} for whose in ("fleet", "daemon")]}
+                if verb in workload.OF_DAEMONS
+                else {}
+            ),
         )
         for verb, names in workload.ARGUMENTS.items()
     }
@@ -131,6 +138,12 @@ def _host() -> Schema:
     return obj({"ksm": obj(ksm), "swap": obj(swap)})
 
 
+def _daemon() -> Schema:
+    properties = {"name": NAME, "node": {"type": "string"}}
+    assert tuple(properties) == daemons.KEYS
+    return obj(properties, *properties)
+
+
 def scenario_schema() -> Schema:
     """The schema as a JSON document."""
     properties: Schema = {
@@ -184,6 +197,7 @@ def scenario_schema() -> Schema:
         },
         "repeats": {"type": "integer", "minimum": 1, "maximum": matrix.MOST_REPEATS},
         "host": _host(),
+        "daemons": {"type": "array", "items": _daemon(), "maxItems": daemons.MOST},
     }
     assert tuple(properties) == loader.KEYS
     return {

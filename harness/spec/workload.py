@@ -21,8 +21,8 @@ PAGES: Final = ("unique", "shared", "zero")
 RESERVED: Final = ("done", "previous", "all")
 
 ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
-    "grow": ("fleet", "to", "until", "rate", "pages"),
-    "shrink": ("fleet", "to"),
+    "grow": ("fleet", "daemon", "to", "until", "rate", "pages"),
+    "shrink": ("fleet", "daemon", "to"),
     "rewrite": ("fleet", "to", "rate"),
     "touch": ("fleet", "to"),
     "hold": ("fleet",),
@@ -51,21 +51,26 @@ PROFILE_NEEDS: Final[dict[str, tuple[str, ...]]] = {
 }
 EVENTS: Final = ("evicted", "oom", "ended")
 BLOCKS: Final = (512, 4096)
+OF_DAEMONS: Final = ("grow", "shrink")
+"""Verbs that a node's daemon has too."""
 NEED_TO: Final = ("shrink", "rewrite", "cache", "vram")
 _UNTIL: Final = re.compile(
     r"(?P<which>threshold|hard-threshold|soft-threshold)(?:\s*(?P<sign>[+-])\s*(?P<by>\S+))?"
 )
 
 
-def read_workload(node: Node, fleets: tuple[str, ...]) -> tuple[Step, ...]:
+def read_workload(node: Node, fleets: tuple[str, ...], daemons: tuple[str, ...] = ()) -> tuple[Step, ...]:
     """All steps in order, profiles expanded. Raises SpecError."""
     steps: list[Step] = []
     for index, item in enumerate(read.items(node, "workload")):
-        steps.extend(_steps(item, index=index, fleets=fleets, earlier=tuple(step.name for step in steps)))
+        earlier = tuple(step.name for step in steps)
+        steps.extend(_steps(item, index=index, fleets=fleets, daemons=daemons, earlier=earlier))
     return tuple(steps)
 
 
-def _steps(node: Node, *, index: int, fleets: tuple[str, ...], earlier: tuple[str, ...]) -> tuple[Step, ...]:
+def _steps(
+    node: Node, *, index: int, fleets: tuple[str, ...], daemons: tuple[str, ...], earlier: tuple[str, ...]
+) -> tuple[Step, ...]:
     known = (*ARGUMENTS, *PROFILES)
     reader = Reader(node, "a workload step", ("name", "when", *known))
     verbs = [key for key in reader.node.fields if key in known]
@@ -83,7 +88,7 @@ def _steps(node: Node, *, index: int, fleets: tuple[str, ...], earlier: tuple[st
     if verb in PROFILES:
         steps = _profile(verb, reader.need(verb), fleets, name=name, when=when)
     else:
-        steps = (_verb(verb, reader.need(verb), fleets, name=name, when=when),)
+        steps = (_verb(verb, reader.need(verb), fleets, daemons, name=name, when=when),)
     for step in steps:
         if step.name in earlier:
             raise at.error(f"two steps are named '{step.name}'")
@@ -92,7 +97,9 @@ def _steps(node: Node, *, index: int, fleets: tuple[str, ...], earlier: tuple[st
     return tuple(replace(step, line=reader.mark.line) for step in steps)
 
 
-def _verb(verb: str, node: Node, fleets: tuple[str, ...], *, name: str, when: When) -> Step:
+def _verb(
+    verb: str, node: Node, fleets: tuple[str, ...], daemons: tuple[str, ...], *, name: str, when: When
+) -> Step:
     inner = Reader(node, verb, ARGUMENTS[verb])
     to, until = inner.read("to", amount), inner.read("until", _until)
     if verb == "grow" and (to is None) == (until is None):
@@ -101,11 +108,13 @@ def _verb(verb: str, node: Node, fleets: tuple[str, ...], *, name: str, when: Wh
         raise inner.mark.error(f"{verb} needs 'to'")
     if verb == "record":
         inner.need("rate")
+    mine = _daemons(inner, daemons, to) if verb in OF_DAEMONS and inner.has("daemon") else ()
     return Step(
         name=name,
         when=when,
         verb=cast("Verb", verb),
-        fleets=read.names(inner.need("fleet"), fleets, "fleet", every="all"),
+        fleets=() if mine else read.names(inner.need("fleet"), fleets, "fleet", every="all"),
+        daemons=mine,
         to=to,
         until=until,
         rate=inner.read("rate", pace if verb == "record" else rate),
@@ -114,6 +123,15 @@ def _verb(verb: str, node: Node, fleets: tuple[str, ...], *, name: str, when: Wh
         fsync=inner.read("fsync", read.boolean) or False,
         block=inner.read("block", _block),
     )
+
+
+def _daemons(inner: Reader, known: tuple[str, ...], to: Amount | None) -> tuple[str, ...]:
+    """The daemons a step is about, which then has no fleet."""
+    if inner.has("fleet"):
+        raise inner.key_mark("daemon").error(f"{inner.what} is about a 'fleet' or a 'daemon', not both")
+    if to is not None and to.share is not None:
+        raise inner.need("to").mark.error("a share is of a guest's memory; a daemon needs bytes")
+    return read.names(inner.need("daemon"), known, "daemon")
 
 
 def _pages(inner: Reader) -> Pages:

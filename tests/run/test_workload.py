@@ -12,6 +12,7 @@ import pytest
 
 from harness.kube.errors import Unreachable
 from harness.records.model import Action, Note, Record
+from harness.run.daemons import Daemons
 from harness.run.errors import RunError
 from harness.run.guests import Guests
 from harness.run.stream import Stream
@@ -90,6 +91,7 @@ class Stage:
             world=self.world,
             guests=self.guests,
             kubelet={"n1": {"evictionHard": {"memory.available": threshold}}},
+            daemons=Daemons(self.stream),
             hurry_stats=self.hurry,
             replay=replay,
         )

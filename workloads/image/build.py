@@ -12,11 +12,15 @@ from workloads.image.agent import compile_agent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestImage:
-    """What a guest boots. `missing`: wanted kernel modules that were not to be had (no power button, say)."""
+    """What a guest boots. `missing`: wanted kernel modules that were not to be had (no power button, say).
+
+    `agent`: the program that is its init; with `--stdio` it runs on any machine.
+    """
 
     kernel: Path
     initramfs: Path
     release: str
+    agent: Path
     missing: tuple[str, ...] = ()
 
 
@@ -34,19 +38,20 @@ def build(
         ImageError: one line that ends with what mends it.
     """
     directory = cache_dir if cache_dir is not None else cache.default_directory()
-    agent = compile_agent(directory).read_bytes()
+    agent = compile_agent(directory)
     chosen = (
         kernel.given(guest_kernel)
         if guest_kernel is not None
         else kernel.distribution(directory, refresh=refresh)
     )
     needed = modules.collect(chosen.modules)
-    content = cpio.archive(initramfs.entries(agent, needed))
+    content = cpio.archive(initramfs.entries(agent.read_bytes(), needed))
     target = directory / "initramfs" / f"{cache.digest([content])}.cpio"
     return GuestImage(
         kernel=chosen.image,
         initramfs=cache.make_file(target, lambda: content),
         release=chosen.release,
+        agent=agent,
         missing=needed.missing,
     )
 

@@ -21,7 +21,9 @@ def image() -> GuestImage:
         built = build()
     except (MachineError, ImageError) as error:
         pytest.skip(str(error))
-    return GuestImage(kernel=built.kernel, initramfs=built.initramfs, release=built.release)
+    return GuestImage(
+        kernel=built.kernel, initramfs=built.initramfs, release=built.release, agent=built.agent
+    )
 
 
 @pytest.fixture
