@@ -28,6 +28,12 @@ _FLAGS: dict[str, tuple[Any, str, str, str]] = {
         "Registry reference of the guest image, which the nodes pull.",
         "DENSITY_AGENT_IMAGE",
     ),
+    "guest_disk": (
+        str,
+        "--guest-disk",
+        "In its place: registry reference of a stock container disk with cloud-init, systemd and python3. A lesser guest.",
+        "DENSITY_GUEST_DISK",
+    ),
     "nodes": (
         list[str],
         "--node",
@@ -39,6 +45,24 @@ _FLAGS: dict[str, tuple[Any, str, str, str]] = {
         "--patch-kubevirt",
         "Patch the KubeVirt CR where a scenario asks for it, and restore it.",
         "DENSITY_PATCH_KUBEVIRT",
+    ),
+    "node_reader": (
+        bool,
+        "--node-reader",
+        "Run a privileged DaemonSet that reads cgroups, memory and kernel log; shown by `density rbac --node-reader`.",
+        "DENSITY_NODE_READER",
+    ),
+    "node_reader_image": (
+        str,
+        "--node-reader-image",
+        "Registry reference of its image: sh, coreutils and grep; busybox will do.",
+        "DENSITY_NODE_READER_IMAGE",
+    ),
+    "allow_kubelet_config": (
+        bool,
+        "--allow-kubelet-config",
+        "Set kubelets as scenarios ask (drop-in or configuration file, restart), and put them back: evicts others' pods too.",
+        "DENSITY_ALLOW_KUBELET_CONFIG",
     ),
 }
 

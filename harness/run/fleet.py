@@ -12,6 +12,8 @@ from harness.spec.model import FleetSpec, Scenario
 RUN_LABEL = "density.dev/run"
 """On everything a run creates, so that leftovers can be found by it."""
 FLEET_LABEL = "density.dev/fleet"
+SHUTDOWN = "density.dev/shutdown"
+"""Annotation: milliseconds the agent takes to shut down (embedded/kubelet/guests.py)."""
 HOSTNAME = "kubernetes.io/hostname"
 
 GuestSettings = Callable[..., Mapping[str, Any]]
@@ -69,13 +71,16 @@ def plan(
                     name=name,
                     vmi=f"{namespace}/{name}",
                     nonce=secret,
-                    manifest=_manifest(
-                        fleet,
-                        name=name,
-                        namespace=namespace,
-                        run=run,
-                        where=where,
-                        settings=settings(nonce=secret, deaf=fleet.deaf),
+                    manifest=_slowed(
+                        _manifest(
+                            fleet,
+                            name=name,
+                            namespace=namespace,
+                            run=run,
+                            where=where,
+                            settings=settings(nonce=secret, deaf=fleet.deaf),
+                        ),
+                        fleet.shutdown,
                     ),
                 )
             )
@@ -88,10 +93,26 @@ def _manifest(
     labels = {RUN_LABEL: run, FLEET_LABEL: fleet.name}
     whole = merge(fleet.manifest, {"metadata": {"name": name, "namespace": namespace, "labels": labels}})
     whole["metadata"].pop("generateName", None)
-    inner = merge({"metadata": {"labels": labels}, "spec": _placement(where)}, settings)
-    if whole.get("kind") == "VirtualMachine":
-        return dict(merge(whole, {"spec": {"template": inner}}))
-    return dict(merge(whole, inner))
+    # One after the other: what the settings take away (null) would be lost in a merged patch.
+    for patch in ({"metadata": {"labels": labels}, "spec": _placement(where)}, settings):
+        of_vm = whole.get("kind") == "VirtualMachine"
+        whole = merge(whole, {"spec": {"template": patch}} if of_vm else patch)
+    return dict(whole)
+
+
+def _slowed(manifest: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
+    """Have the guest take its time to shut down: by annotation where the machine is ours, else on its kernel's command line."""
+    if not seconds:
+        return manifest
+    milliseconds = round(seconds * 1000)
+    of_vm = manifest.get("kind") == "VirtualMachine"
+    vmi = manifest["spec"]["template"] if of_vm else manifest
+    patch: dict[str, Any] = {"metadata": {"annotations": {SHUTDOWN: str(milliseconds)}}}
+    boot = vmi["spec"].get("domain", {}).get("firmware", {}).get("kernelBoot")
+    if boot is not None:
+        arguments = f"{boot.get('kernelArgs', '')} density.shutdown={milliseconds}".strip()
+        patch["spec"] = {"domain": {"firmware": {"kernelBoot": {"kernelArgs": arguments}}}}
+    return dict(merge(manifest, {"spec": {"template": patch}} if of_vm else patch))
 
 
 def _placement(where: list[str]) -> Mapping[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from harness.run.creating import unscheduled_wanted
 from harness.run.errors import RunError
@@ -11,6 +13,9 @@ from harness.run.settings import READY_BASE, READY_PER_GUEST
 from harness.run.stream import Deadline, Stream
 from harness.run.world import World
 from harness.spec.model import Scenario
+
+DISTRIBUTION = 300.0
+"""Seconds more where a guest boots a distribution from a container disk (a few hundred MiB to pull) with cloud-init."""
 
 
 async def greeted(
@@ -21,6 +26,8 @@ async def greeted(
     `patience`: seconds a guest may be without a node before the scheduler is believed. Raises RunError.
     """
     within = READY_BASE + READY_PER_GUEST * len(planned)
+    if any(_boots_a_distribution(one.manifest) for one in planned):
+        within += DISTRIBUTION
     homeless_too = unscheduled_wanted(scenario)
     clock = asyncio.get_running_loop().time
     since: dict[str, float] = {}
@@ -39,7 +46,11 @@ async def greeted(
             words = world.unschedulable(vmi)
             if not words:
                 since.pop(vmi, None)
-            elif clock() - since.setdefault(vmi, clock()) >= patience:
+            elif vmi not in since:
+                since[vmi] = clock()
+                # looked at again then, whether or not anything is recorded meanwhile
+                asyncio.get_running_loop().call_later(patience, stream.wake)
+            if words and clock() - since[vmi] >= patience:
                 return f"{vmi} is not scheduled: {words}"
         return ""
 
@@ -62,3 +73,11 @@ async def greeted(
                 f"{one.vmi} ended before it said hello: its kernel did not get to the agent; "
                 f"artefacts/consoles/{one.name}.log has its last words, --guest-kernel chooses another kernel"
             )
+
+
+def _boots_a_distribution(manifest: Mapping[str, Any]) -> bool:
+    spec = manifest.get("spec") or {}
+    vmi = (spec.get("template") or {}).get("spec") or spec
+    return any("cloudInitNoCloud" in volume for volume in vmi.get("volumes") or ()) and not (
+        ((vmi.get("domain") or {}).get("firmware") or {}).get("kernelBoot")
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.cluster.base import Cluster, HostRequest, HostSettable, NodeHandle, NodeRequest
 from harness.cluster.errors import ClusterError, NotObservable
+from harness.cluster.guests import LesserGuests
 from harness.kube.errors import ApiError
 from harness.run.badge import qualifiers
 from harness.run.creating import OK, answered, refusals_wanted
@@ -40,6 +41,10 @@ def _check_needs(scenario: Scenario, cluster: Cluster) -> None:
     lacking = [f"{n} ({capabilities[n]})" for n in scenario.needs if capabilities.get(n, "yes") != "yes"]
     if lacking:
         raise NotObservable(f"this cluster lacks {', '.join(lacking)}")
+    lacks = cluster.guest_lacks if isinstance(cluster, LesserGuests) else {}
+    for step in scenario.workload:
+        if step.verb in lacks:
+            raise NotObservable(f"step {step.name!r} asks guests to {step.verb}: {lacks[step.verb]}")
 
 
 async def _apply_host(scenario: Scenario, cluster: Cluster, stream: Stream) -> None:
@@ -49,8 +54,11 @@ async def _apply_host(scenario: Scenario, cluster: Cluster, stream: Stream) -> N
     if not ksm and swap is None:
         return
     if not isinstance(cluster, HostSettable):
+        asked = [name for name, wanted in (("ksm", bool(ksm)), ("swap", swap is not None)) if wanted]
+        known = [why for name in asked if (why := cluster.capabilities().get(name, "yes")) != "yes"]
         raise NotObservable(
-            f"KSM and swap of the machines of a {cluster.kind} cluster can't be set from here"
+            "; ".join(known)
+            or f"{' and '.join(asked)} of the machines of a {cluster.kind} cluster can't be set from here"
         )
     request = HostRequest(
         ksm=ksm,

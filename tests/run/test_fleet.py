@@ -19,6 +19,13 @@ fleet:
   - {name: pinned, manifest: agent.yaml, count: 2, node: right, deaf: true}
   - {name: free, manifest: agent.yaml}
 """
+ONE = """
+apiVersion: density/v1
+kind: Scenario
+metadata: {name: one, title: One guest}
+nodes: [{name: left, memory: 1Gi}]
+fleet: [{name: free, manifest: agent.yaml}]
+"""
 
 
 def settings(*, nonce: str, deaf: bool) -> Mapping[str, Any]:
@@ -68,3 +75,18 @@ def test_merge_is_rfc_7386() -> None:
     target = {"a": {"b": 1, "c": 2}, "l": [1]}
     assert merge(target, {"a": {"b": None, "d": {"e": None}}, "l": [2]}) == {"a": {"c": 2, "d": {}}, "l": [2]}
     assert target == {"a": {"b": 1, "c": 2}, "l": [1]}
+
+
+def test_what_the_settings_take_away_is_not_sent(tmp_path: Path) -> None:
+    boot = "fleet.free.set.spec.domain.firmware.kernelBoot.container.image=somewhere/agent"
+    (one,) = plan(
+        load(tmp_path, BODY.replace("calm", "free"), head=ONE, overrides=(boot,)),
+        namespace="ns",
+        run="r1",
+        nodes={},
+        pin=False,
+        settings=lambda **_: {"spec": {"domain": {"firmware": {"kernelBoot": None}}, "volumes": []}},
+        nonce=lambda: "a",
+    )
+    assert one.manifest["spec"]["domain"]["firmware"] == {}
+    assert one.manifest["spec"]["volumes"] == []

@@ -75,7 +75,7 @@ def hello() -> None:
 
 def stat(more: str = "") -> None:
     """Say how things are."""
-    say(f"stat up={now()}{more} held={held} memtotal={total} memavailable={memory('MemAvailable')}", not more)
+    say(f"stat{more} up={now()} held={held} memtotal={total} memavailable={memory('MemAvailable')}", not more)
 
 
 def end(more: str = "") -> None:

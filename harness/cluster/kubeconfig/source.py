@@ -15,12 +15,11 @@ from typing import Any, Literal, Self
 
 from harness.cluster.base import Evidence, NodeHandle, NodeRequest, Reading, Undo
 from harness.cluster.errors import ClusterError, NotObservable
-from harness.cluster.kubeconfig import guard, quota, settings, survey
+from harness.cluster.kubeconfig import guard, guest, quota, settings, survey
 from harness.cluster.kubeconfig.access import Access, review
 from harness.cluster.kubeconfig.options import Options
 from harness.cluster.kubeconfig.rights import Part
 from harness.cluster.probe import note
-from harness.embedded.machine.linux.qemu import KERNEL_ARGS
 from harness.kube import node as kubelet
 from harness.kube.config import Chosen, choose
 from harness.kube.connection import connect
@@ -28,7 +27,6 @@ from harness.kube.errors import Forbidden, KubeError, NotFound
 from harness.kube.objects import Objects
 from harness.kube.resources import KUBEVIRTS, LIMIT_RANGES, RESOURCE_QUOTAS
 from harness.units import MIB
-from workloads.image.oci import INITRD_PATH, KERNEL_PATH
 
 SIZE_TOLERANCE = 0.05
 """Share by which a node may differ from the size a scenario asks: firmware and kernel take a few percent of a machine."""
@@ -75,9 +73,11 @@ class KubeconfigCluster:
             connection = await self._stack.enter_async_context(connect(self._chosen.document))
         except KubeError as error:
             raise ClusterError(str(error)) from error
-        if not options.agent_image:
+        options.check()
+        if not (options.agent_image or options.guest_disk):
             raise ClusterError(
-                "nodes of an existing cluster pull the guest from a registry: name its image with --agent-image REF"
+                "nodes of an existing cluster pull the guest from a registry: name its image with --agent-image REF, "
+                "or a stock container disk with --guest-disk REF"
             )
         self._objects = Objects(connection)
         # A first call that fails for good must say so soon, not after the patience of a run.
@@ -135,6 +135,7 @@ class KubeconfigCluster:
             "kubevirt": self.survey.kubevirt_version,
             "kernel": ", ".join(kernels),
             "accelerator": "tcg" if self.survey.emulated else "kvm",
+            **({"guest": guest.qualifier(self._options.guest_disk)} if self._options.guest_disk else {}),
         }
 
     @property
@@ -247,18 +248,15 @@ class KubeconfigCluster:
             raise ClusterError(f"the KubeVirt configuration was not {what}: {error}") from error
 
     def guest_settings(self, *, nonce: str, deaf: bool) -> Mapping[str, Any]:
-        """Return the agent's image and kernel arguments; nonce and deafness ride on the kernel command line."""
-        arguments = f"{KERNEL_ARGS} density.nonce={nonce}" + (" density.deaf=1" if deaf else "")
-        boot = {
-            "kernelArgs": arguments,
-            "container": {
-                "image": self._options.agent_image,
-                "imagePullPolicy": "IfNotPresent",
-                "kernelPath": KERNEL_PATH,
-                "initrdPath": INITRD_PATH,
-            },
-        }
-        return {"spec": {"domain": {"firmware": {"kernelBoot": boot}}}}
+        """Return what makes a VMI's guest ours: the agent's image, or a stock disk with cloud-init."""
+        if self._options.guest_disk:
+            return guest.with_disk(self._options.guest_disk, nonce=nonce, deaf=deaf)
+        return guest.with_agent(self._options.agent_image, nonce=nonce, deaf=deaf)
+
+    @property
+    def guest_lacks(self) -> Mapping[str, str]:
+        """Verb → why guests can't do it."""
+        return guest.lacks(self._options.guest_disk) if self._options.guest_disk else {}
 
     # -- sharing it with others ----------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +49,13 @@ class OnFakes(KubeconfigCluster):
 
 @asynccontextmanager
 async def foreign(
-    *parts: Part, namespace: str = "density", kubelet: Mapping[str, Any] | None = None, **options: Any
+    *parts: Part,
+    namespace: str = "density",
+    kubelet: Mapping[str, Any] | None = None,
+    made: Callable[[], AgentCluster] = AgentCluster,
+    **options: Any,
 ) -> AsyncIterator[Foreign]:
-    async with AgentCluster() as inner:
+    async with made() as inner:
         await inner.prepare_nodes(
             (
                 NodeRequest(
