@@ -13,7 +13,7 @@ from harness.explain.cautions import cautions
 from harness.explain.model import Admission, Container, Eviction, Explanation, Fit, Pod, Setting
 from harness.explain.sources import Manifest, point
 from harness.rules import admission, columns, grace, schema
-from harness.rules.admission_vm import RUNNING_DEPRECATED, run_strategy_causes
+from harness.rules.admission_vm import RUNNING_DEPRECATED, vm_causes
 from harness.rules.allocatable import NodeMemory, node_memory
 from harness.rules.defaults import default_spec
 from harness.rules.device_plugins import unrenderable
@@ -165,11 +165,10 @@ def _admit(
         return Admission(allowed=False, message=odd[0].text, status=status), obj, manifest.mistakes
     stored = _stored(obj, defaulted)
     field = "spec.template.spec" if is_vm else "spec"
-    causes = admission.validate_vmi(
-        stored, column=setting.column, configuration=setting.kubevirt, field=field
-    )
     if is_vm:
-        causes += run_strategy_causes(obj["spec"], column=setting.column, configuration=setting.kubevirt)
+        causes = vm_causes(obj, defaulted, column=setting.column, configuration=setting.kubevirt)
+    else:
+        causes = admission.validate_vmi(stored, column=setting.column, configuration=setting.kubevirt)
     if causes:
         webhook = admission.VM_VALIDATOR if is_vm else admission.CREATE_VALIDATOR
         places = tuple(

@@ -137,7 +137,7 @@ def _settle(
 def _refused(fleet: FleetSpec, configuration: Mapping[str, Any], *, column: str) -> str:
     manifest = fleet.manifest
     kind = str(manifest.get("kind") or "VirtualMachineInstance")
-    if kind in schema.KINDS and (problems := schema.check(manifest, kind)):
+    if kind in schema.KINDS and (problems := schema.check(manifest, kind, column=column)):
         first = problems[0]
         return (
             schema.warning(first)

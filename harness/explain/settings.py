@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from harness.explain.sources import Places, load, problem_error
+from harness.explain.sources import Places, load, problem_error, unknown_field
 from harness.rules import schema
 from harness.rules.admission import validate_configuration
+from harness.rules.columns import DEFAULT_COLUMN
 from harness.rules.kubelet_fields import KUBELET_FIELDS
 from harness.rules.schema import Problem, Step
 from harness.spec.errors import SpecError
@@ -44,8 +45,8 @@ class Settings:
     """memoryOvercommit was written as text; the API server refuses it and the value in force stays."""
 
 
-def read_kubevirt(text: str, file: str) -> Settings:
-    """Read a KubeVirt CR, or a fragment of its `spec.configuration`. Never raises.
+def read_kubevirt(text: str, file: str, *, column: str = DEFAULT_COLUMN) -> Settings:
+    """Read a KubeVirt CR of one KubeVirt version, or a fragment of its `spec.configuration`. Raises ColumnError only.
 
     Settings the API server would refuse aren't in force: they are mistakes, and left out of `value`.
     """
@@ -77,7 +78,7 @@ def read_kubevirt(text: str, file: str) -> Settings:
         return Settings(value={}, mistakes=(places.error(base, f"{schema.dotted(base)} is not a mapping"),))
     mistakes = []
     in_force = copy.deepcopy(dict(value))
-    for problem in schema.check(value, "KubeVirtConfiguration"):
+    for problem in schema.check(value, "KubeVirtConfiguration", column=column):
         moved = replace(problem, path=(*base, *problem.path))
         mistakes.append(_setting_error(moved, document, places))
         if problem.kind != "unknown":
@@ -95,7 +96,7 @@ def _drop(value: Any, path: tuple[Step, ...]) -> None:
 def _setting_error(problem: Problem, document: Mapping[str, Any], places: Places) -> SpecError:
     if problem.kind == "unknown":
         return places.error(
-            problem.path, f'unknown field "{problem.dotted}"', suggestion=problem.suggestion or None, key=True
+            problem.path, unknown_field(problem), suggestion=problem.suggestion or None, key=True
         )
     return problem_error(problem, {**document, "kind": "KubeVirt"}, places)
 

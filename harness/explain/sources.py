@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 
 from harness.rules import schema
+from harness.rules.columns import DEFAULT_COLUMN
 from harness.rules.errors import QuantityError
 from harness.rules.quantities import Quantity
 from harness.rules.schema import Problem, Step
@@ -145,8 +146,8 @@ class Places:
         return mark
 
 
-def read_manifest(text: str, file: str) -> Manifest:
-    """Read a VMI or VM manifest. Never raises: mistakes stand in the result."""
+def read_manifest(text: str, file: str, *, column: str = DEFAULT_COLUMN) -> Manifest:
+    """Read a VMI or VM manifest of one KubeVirt version. Raises ColumnError only: mistakes stand in the result."""
     try:
         value = load(text, file)
     except SpecError as error:
@@ -155,8 +156,8 @@ def read_manifest(text: str, file: str) -> Manifest:
     if (other := _not_a_vmi(value, places)) is not None:
         return Manifest(file=file, text=text, object=None, mistakes=(other,))
     kind = str(value["kind"])
-    problems = (*schema.check(value, kind), *schema.missing(value, kind))
-    mistakes = [problem_error(problem, value, places) for problem in problems]
+    problems = (*schema.check(value, kind, column=column), *schema.missing(value, kind, column=column))
+    mistakes = [problem_error(problem, value, places, column=column) for problem in problems]
     mistakes += [
         places.error(path, f"{schema.dotted(path)}: '{amount}' is negative")
         for path, amount in _negative(value)
@@ -206,14 +207,23 @@ def _not_a_vmi(value: Any, places: Places) -> SpecError | None:
     return None
 
 
-def problem_error(problem: Problem, value: Mapping[str, Any], places: Places) -> SpecError:
+def unknown_field(problem: Problem) -> str:
+    """Name a field that the KubeVirt version doesn't have, and the one that brought it."""
+    later = f"; KubeVirt has it since {problem.since}" if problem.since else ""
+    return f'unknown field "{problem.dotted}"{later}'
+
+
+def problem_error(
+    problem: Problem, value: Mapping[str, Any], places: Places, *, column: str = DEFAULT_COLUMN
+) -> SpecError:
     """Make the line for a field that is unknown, missing or of the wrong type; `value` is the whole object, with its kind."""
     if problem.kind == "unknown":
         name = str(problem.path[-1])
-        message = f'unknown field "{problem.dotted}"'
+        message = unknown_field(problem)
         suggestion = problem.suggestion or None
-        if suggestion is None and (place := schema.elsewhere(name, str(value["kind"]))):
-            message += f"; there is {place}"
+        elsewhere = schema.elsewhere(name, str(value["kind"]), column=column)
+        if suggestion is None and elsewhere and not problem.since:
+            message += f"; there is {elsewhere}"
         return places.error(problem.path, message, suggestion=suggestion, key=True)
     if problem.kind == "missing":
         return places.error(problem.path, f"{problem.dotted} is required")

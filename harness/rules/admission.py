@@ -32,9 +32,17 @@ from harness.rules.admission_disks import (
     container_disk_causes,
     disk_causes,
     unmatched_volumes,
+    utility_volume_causes,
     volume_causes,
 )
-from harness.rules.admission_networks import discontinued_causes, network_causes
+from harness.rules.admission_guest import (
+    acpi_causes,
+    credential_causes,
+    display_causes,
+    dns_causes,
+    service_account_causes,
+)
+from harness.rules.admission_networks import creation_causes, network_causes
 from harness.rules.causes import INVALID, NOT_SUPPORTED, REQUIRED, Cause
 from harness.rules.defaults import live_update
 from harness.rules.errors import QuantityError
@@ -53,7 +61,7 @@ from harness.rules.vmi import (
 __all__ = [
     "CREATE_VALIDATOR", "INVALID", "MUTATOR", "NOT_SUPPORTED", "REQUIRED", "UPDATE_VALIDATOR", "VM_MUTATOR", "VM_VALIDATOR",
     "Cause", "Refusal", "combined", "denied", "kubevirt_status", "malformed", "refused", "status", "undecodable",
-    "validate_configuration", "validate_vmi",
+    "validate_configuration", "validate_creation", "validate_vmi",
 ]  # fmt: skip
 
 MUTATOR: Final = "virtualmachineinstances-mutator.kubevirt.io"
@@ -141,18 +149,25 @@ def validate_vmi(
             *_spec(vmi_spec, configuration, version, field),
         ]
     own = list(_spec(vmi_spec, configuration, version, field))
-    causes = list(discontinued_causes(vmi_spec, field))
+    causes = creation_causes(vmi_spec, configuration, version, field)
     if own:  # what is checked beforehand is checked again among these
         causes += network_causes(vmi_spec, configuration, version, field)
         if version.storage_checked_twice:
             causes += container_disk_causes(vmi_spec, field)
-            causes += disk_causes(vmi_spec, field)
+            causes += disk_causes(vmi_spec, version, field)
         causes += own
-    causes += unmatched_volumes(vmi_spec, field)
+    causes += unmatched_volumes(vmi_spec, version, field)
     causes += _mandatory(vmi_spec, version, field)
     causes += _metadata(vmi, configuration, version, field)
-    causes += architecture_causes(vmi_spec, field)
+    causes += architecture_causes(vmi_spec, version, field)
     return causes
+
+
+def validate_creation(
+    vm: Mapping[str, Any], *, column: str, configuration: Mapping[str, Any] | None = None
+) -> list[Cause]:
+    """What is refused of a new VM before all else, and alone: bindings that no longer exist. Raises ColumnError."""
+    return creation_causes(spec(vm), configuration or {}, columns.column(column), "spec")
 
 
 def _spec(
@@ -167,6 +182,7 @@ def _spec(
     yield from _hugepages(vmi_spec, version, field)
     yield from _guest_limit(vmi_spec, configuration, field)
     yield from _machine(vmi_spec, configuration, field)
+    yield from acpi_causes(vmi_spec, field)
     yield from cpu_causes(vmi_spec, version, field)
     yield from start_causes(vmi_spec, field)
     yield from realtime_causes(vmi_spec, field)
@@ -176,11 +192,15 @@ def _spec(
     yield from input_causes(vmi_spec, field)
     yield from io_thread_causes(vmi_spec, field)
     yield from probe_causes(vmi_spec, field)
-    yield from disk_causes(vmi_spec, field)
+    yield from disk_causes(vmi_spec, version, field)
     yield from firmware_causes(vmi_spec, version, field)
     yield from volume_causes(vmi_spec, configuration, version, field)
     yield from container_disk_causes(vmi_spec, field)
+    yield from utility_volume_causes(vmi_spec, version, field)
+    yield from credential_causes(vmi_spec, field)
+    yield from dns_causes(vmi_spec, field)
     yield from migration_causes(vmi_spec, configuration, field)
+    yield from display_causes(vmi_spec, version, field)
     yield from gated_causes(vmi_spec, configuration, version, field)
     reserved = get(vmi_spec, "domain", "memory", "reservedOverhead")
     if reserved is not None and not columns.gate(
@@ -191,6 +211,7 @@ def _spec(
             "Reserved overhead memlock feature gate is not enabled in kubevirt-config",
             f"{field}.domain.memory.reservedOverhead",
         )
+    yield from service_account_causes(vmi_spec, version, field)
 
 
 def _at(field: str, kind: str, name: str) -> str:
@@ -226,8 +247,10 @@ def _hugepages(vmi_spec: Mapping[str, Any], version: columns.Column, field: str)
         return
     request, path = memory_or_zero(vmi_spec, "requests"), _at(field, "requests", "memory")
     amount = guest(vmi_spec) or ZERO
-    memory = request.value() or amount.value() or memory_or_zero(vmi_spec, "limits").value()
-    if memory != 0 and memory < page.value():
+    memory = request.value()
+    if not version.hugepages_of_request_alone:
+        memory = memory or amount.value() or memory_or_zero(vmi_spec, "limits").value()
+    if (memory != 0 or version.hugepages_of_request_alone) and memory < page.value():
         text = f"{path} '{request}' must be equal to or larger than page size {page_path} '{size}'"
         yield Cause(INVALID, text, path)
     elif page.value() and memory % page.value() != 0:

@@ -1,7 +1,7 @@
 """What KubeVirt's create validator refuses of probes, firmware, gated devices and architectures, with its words.
 
 Source: KubeVirt pkg/virt-api/webhooks/validating-webhook/admitters/vmi-create-admitter.go,
-pkg/virt-api/webhooks/{amd64,arm64,s390x}.go (main). Not here: affinity, DNS settings, access credentials, Hyper-V, DRA.
+pkg/virt-api/webhooks/{amd64,arm64,s390x}.go (main). Not here: affinity, topology spread, Hyper-V, DRA of devices.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from harness.rules import columns
 from harness.rules.admission_disks import path_causes
-from harness.rules.causes import FORBIDDEN, INVALID, NOT_SUPPORTED, REQUIRED, Cause
+from harness.rules.admission_security import launch_security_causes, smm
+from harness.rules.causes import INVALID, NOT_SUPPORTED, REQUIRED, Cause
 from harness.rules.names import label_errors, subdomain_errors
 from harness.rules.vmi import get, items, mapping
 
@@ -21,6 +22,7 @@ _VIDEO: Final = {
     "amd64": ("vga", "cirrus", "virtio", "ramfb", "bochs"),
     "arm64": ("virtio", "ramfb"),
     "s390x": ("virtio",),
+    "ppc64le": ("virtio", "bochs", "vga", "cirrus"),
 }
 _CONFIG_VOLUMES: Final = ("configMap", "secret", "downwardAPI", "serviceAccount")
 _PANIC_MODELS: Final = ("hyperv", "isa", "pvpanic")
@@ -117,15 +119,10 @@ def firmware_causes(vmi_spec: Mapping[str, Any], version: columns.Column, field:
         yield from _kernel_boot(mapping(firmware["kernelBoot"]), f"{at}.kernelBoot")
     secure = loader.get("efi") is not None and mapping(loader["efi"]).get("secureBoot") is not False
     tdx = version.tdx_device and get(vmi_spec, "domain", "launchSecurity", "tdx") is not None
-    if secure and not _smm(vmi_spec) and not tdx:
+    if secure and not smm(vmi_spec) and not tdx:
         path = f"{field}.domain"
         text = f"{path} has EFI SecureBoot enabled. SecureBoot requires SMM, which is currently disabled."
         yield Cause(INVALID, text, path)
-
-
-def _smm(vmi_spec: Mapping[str, Any]) -> bool:
-    smm = get(vmi_spec, "domain", "features", "smm")
-    return smm is not None and mapping(smm).get("enabled") is not False
 
 
 def _kernel_boot(boot: Mapping[str, Any], at: str) -> Iterator[Cause]:
@@ -169,30 +166,28 @@ def gated_causes(
         text = "Host Devices feature gate is not enabled in kubevirt-config"
         yield Cause(INVALID, text, f"{field}.HostDevices")
     yield from _sound(devices, field)
-    if get(vmi_spec, "domain", "launchSecurity") is not None:
-        secure_execution = vmi_spec.get("architecture") == "s390x" and not version.beta_gates_on
-        if secure_execution and closed("SecureExecution"):
-            text = "SecureExecution feature gate is not enabled in kubevirt-config"
-            yield Cause(INVALID, text, f"{field}.launchSecurity")
-        yield from _launch_security(vmi_spec, field, closed)
+    yield from launch_security_causes(vmi_spec, configuration, version, field)
     if devices.get("autoattachVSOCK") and closed("VSOCK"):
         text = "VSOCK feature gate is not enabled in kubevirt-config"
         yield Cause(INVALID, text, f"{at}.autoattachVSOCK")
     reserved = any(get(disk, "lun", "reservation") for disk in items(vmi_spec, "domain", "devices", "disks"))
-    if reserved and not version.beta_gates_on and closed("PersistentReservation"):
+    if reserved and not version.since("v1.9") and closed("PersistentReservation"):
         text = "PersistentReservation feature gate is not enabled in kubevirt-config"
         yield Cause(INVALID, text, f"{at}.disks.luns.reservation")
     if devices.get("downwardMetrics") is not None and closed("DownwardMetrics"):
         text = "downwardMetrics virtio serial is not allowed: DownwardMetrics feature gate is not enabled"
         yield Cause(INVALID, text, f"{at}.downwardMetrics")
     yield from _filesystems(vmi_spec, version, field, closed)
-    yield from _graphics(devices, field, gated=not version.beta_gates_on, closed=closed)
+    architecture = str(vmi_spec.get("architecture") or "")
+    yield from _graphics(devices, field, architecture, gated=not version.since("v1.9"), closed=closed)
     if get(vmi_spec, "domain", "rebootPolicy") is not None and closed("RebootPolicy", beta=True):
         text = "RebootPolicy is specified but the RebootPolicy feature gate is not enabled"
         yield Cause(INVALID, text, f"{field}.domain.rebootPolicy")
 
 
-def _graphics(devices: Mapping[str, Any], field: str, *, gated: bool, closed: Any) -> Iterator[Cause]:
+def _graphics(
+    devices: Mapping[str, Any], field: str, architecture: str, *, gated: bool, closed: Any
+) -> Iterator[Cause]:
     """Video and panic devices; both behind gates up to v1.8."""
     if devices.get("video") is not None:
         if gated and closed("VideoConfig"):
@@ -206,6 +201,8 @@ def _graphics(devices: Mapping[str, Any], field: str, *, gated: bool, closed: An
     if gated and panics and closed("PanicDevices"):
         yield Cause(INVALID, "Panic Devices feature gate is not enabled in kubevirt-config", at)
         return
+    if panics and architecture in {"s390x", "ppc64le"}:
+        yield Cause(INVALID, f"custom panic devices are not supported on {architecture} architecture", at)
     for index, device in enumerate(panics):
         model = mapping(device).get("model")
         if model is not None and model not in _PANIC_MODELS:
@@ -257,55 +254,17 @@ def _sound(devices: Mapping[str, Any], field: str) -> Iterator[Cause]:
         yield Cause(INVALID, "Sound device requires a name field.", f"{field}.Sound")
 
 
-def _launch_security(vmi_spec: Mapping[str, Any], field: str, closed: Any) -> Iterator[Cause]:
-    security = get(vmi_spec, "domain", "launchSecurity")
-    architecture = vmi_spec.get("architecture") or "amd64"
-    if security is None or architecture == "s390x":
-        return
-    if architecture != "amd64":
-        text = f"No launchSecurity support for architecture: {architecture}"
-        yield Cause(INVALID, text, f"{field}.architecture")
-        return
-    at = f"{field}.launchSecurity"
-    chosen = [kind.upper() for kind in ("sev", "snp", "tdx") if mapping(security).get(kind) is not None]
-    if len(chosen) != 1:
-        yield Cause(FORBIDDEN, "One and only one launchSecurity type can be set", at)
-        return
-    (kind,) = chosen
-    gate = "WorkloadEncryptionTDX" if kind == "TDX" else "WorkloadEncryptionSEV"
-    if closed(gate, beta=kind != "TDX"):
-        yield Cause(INVALID, f"{gate} feature gate is not enabled in kubevirt-config", at)
-        return
-    if kind == "TDX" and _smm(vmi_spec):
-        yield Cause(INVALID, "TDX does not work along with SMM", at)
-    efi = get(vmi_spec, "domain", "firmware", "bootloader", "efi")
-    if efi is None:
-        yield Cause(INVALID, f"{kind} requires OVMF (UEFI)", at)
-    else:
-        if kind != "TDX" and mapping(efi).get("secureBoot") is not False:
-            yield Cause(INVALID, f"{kind} does not work along with SecureBoot", at)
-        if kind != "SEV" and mapping(efi).get("persistent"):
-            yield Cause(INVALID, f"{kind} does not work along with Persistent EFI variables", at)
-    attests = get(security, "sev", "attestation") is not None
-    if kind == "SEV" and attests and vmi_spec.get("startStrategy") != "Paused":
-        yield Cause(INVALID, "SEV attestation requires VMI StartStrategy 'Paused'", at)
-    for interface in items(vmi_spec, "domain", "devices", "interfaces"):
-        if interface.get("bootOrder") is not None:
-            text = f"{kind} does not work with bootable NICs: {interface.get('name', '')}"
-            yield Cause(INVALID, text, at)
-
-
-def architecture_causes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+def architecture_causes(vmi_spec: Mapping[str, Any], version: columns.Column, field: str) -> Iterator[Cause]:
     """What an architecture lacks; VMIs only."""
     architecture = str(vmi_spec.get("architecture") or "")
-    if architecture not in _VIDEO:
+    if architecture not in _VIDEO or (architecture == "ppc64le" and version.since("v1.7")):
         text = f"unsupported architecture: {architecture}"
         yield Cause(INVALID, text, f"{field}.architecture")
         return
     devices, at = mapping(get(vmi_spec, "domain", "devices")), f"{field}.domain.devices"
     if architecture == "arm64":
-        yield from _arm64(vmi_spec, field)
-    elif devices.get("watchdog") is not None:
+        yield from _arm64(vmi_spec, version, field)
+    elif devices.get("watchdog") is not None and architecture != "ppc64le":
         name, right, wrong = (
             ("I6300ESB", "i6300esb", "diag288")
             if architecture == "amd64"
@@ -322,11 +281,15 @@ def architecture_causes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cau
             yield Cause(NOT_SUPPORTED, text, f"{at}.video.type")
 
 
-def _arm64(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+def _arm64(vmi_spec: Mapping[str, Any], version: columns.Column, field: str) -> Iterator[Cause]:
     at = f"{field}.domain"
     if get(vmi_spec, "domain", "firmware", "bootloader", "bios") is not None:
         text = "Arm64 does not support bios boot, please change to uefi boot"
         yield Cause(NOT_SUPPORTED, text, f"{at}.firmware.bootloader.bios")
+    efi = get(vmi_spec, "domain", "firmware", "bootloader", "efi")
+    if efi is not None and mapping(efi).get("secureBoot") is not False and not version.arm64_secure_boot:
+        text = "UEFI secure boot is currently not supported on aarch64 Arch"
+        yield Cause(NOT_SUPPORTED, text, f"{at}.firmware.bootloader.efi.secureboot")
     if (get(vmi_spec, "domain", "cpu", "model") or "host-passthrough") != "host-passthrough":
         text = "currently, host-passthrough is the only model supported on Arm64"
         yield Cause(NOT_SUPPORTED, text, f"{at}.cpu.model")

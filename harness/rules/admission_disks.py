@@ -1,7 +1,7 @@
 """What KubeVirt's create validator refuses of disks and volumes, with its words.
 
 Source: KubeVirt pkg/storage/admitters/disks.go, pkg/virt-api/webhooks/validating-webhook/admitters/vmi-create-admitter.go
-`validateBootOrder`, `validateVolumes` (main). Not here: PCI addresses, block sizes, utility volumes, base64 of cloud-init data.
+`validateBootOrder`, `validateVolumes` (main). Not here: base64 of cloud-init data.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from harness.rules import columns
+from harness.rules.admission_interfaces import is_pci_address
 from harness.rules.causes import INVALID, NOT_FOUND, NOT_SUPPORTED, REQUIRED, Cause
 from harness.rules.names import label_errors
 from harness.rules.quantities import Quantity
@@ -24,7 +25,10 @@ _SOURCES: Final = (
 )  # fmt: skip
 _SERIAL: Final = re.compile(r"[A-Za-z0-9_.+-]+", re.ASCII)
 _LONGEST_SERIAL: Final = 256
+_SMALLEST_BLOCK: Final = 512
+_LARGEST_BLOCK: Final = 2 << 20
 _CLOUD_INIT_BYTES: Final = 2048
+_RESERVED_PATHS: Final = ("/var/run/kubevirt", "/var/run/libvirt")
 _ONCE: Final = {
     "serviceAccount": "serviceAccount volume",
     "downwardMetrics": "downwardMetric volume",
@@ -94,8 +98,8 @@ def _matched(disk: Mapping[str, Any], volume: Mapping[str, Any], path: str) -> I
             yield Cause(INVALID, text, f"{path}.disk.bus")
 
 
-def disk_causes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
-    """Names, targets, buses, serials, caches and policies of disks (`ValidateDisks`)."""
+def disk_causes(vmi_spec: Mapping[str, Any], version: columns.Column, field: str) -> Iterator[Cause]:
+    """Names, targets, addresses, buses, serials, caches, policies and block sizes of disks (`ValidateDisks`)."""
     at = f"{field}.domain.devices.disks"
     names: list[str] = []
     for index, disk in enumerate(items(vmi_spec, "domain", "devices", "disks")):
@@ -107,12 +111,60 @@ def disk_causes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
         names.append(name)
         if sum(disk.get(target) is not None for target in ("disk", "lun", "cdrom")) > 1:
             yield Cause(INVALID, f"{path} can only have a single target type defined", path)
+        yield from _pci_address(disk, f"{at}.domain.devices.disks.disk[{index}]")
         if disk.get("bootOrder") is not None and int(disk["bootOrder"]) < 1:
             yield Cause(INVALID, f"{path} must have a boot order > 0, if supplied", f"{path}.bootOrder")
         yield from _bus(disk, path, f"{at}.domain.devices.disks[{index}]")
         yield from _attributes(disk, path, at, index)
         for error in label_errors(name):
             yield Cause(INVALID, error, f"{at}.domain.devices.disks[{index}].name")
+        if get(disk, "blockSize", "custom") is not None:
+            yield from _block_size(disk, version, f"{path}.blockSize")
+
+
+def _pci_address(disk: Mapping[str, Any], odd_path: str) -> Iterator[Cause]:
+    address = str(get(disk, "disk", "pciAddress") or "")
+    if not address:
+        return
+    if get(disk, "disk", "bus") != "virtio":
+        text = f"disk {odd_path}.name - setting a PCI address is only possible with bus type virtio."
+        yield Cause(INVALID, text, f"{odd_path}.pciAddress")
+    if not is_pci_address(address):
+        text = f"disk {odd_path}.name has malformed PCI address ({address})."
+        yield Cause(INVALID, text, f"{odd_path}.pciAddress")
+
+
+def _block_size(disk: Mapping[str, Any], version: columns.Column, at: str) -> Iterator[Cause]:
+    match = get(disk, "blockSize", "matchVolume")
+    if match is not None and mapping(match).get("enabled") is not False:
+        yield Cause(INVALID, "Block size matching can't be enabled together with a custom value", at)
+        return
+    custom = mapping(get(disk, "blockSize", "custom"))
+    logical, physical, discard = (
+        int(custom.get(name) or 0) for name in ("logical", "physical", "discardGranularity")
+    )
+    sata = any(get(disk, kind, "bus") == "sata" for kind in ("disk", "lun", "cdrom"))
+    if logical > physical:
+        text = f"Logical size {logical} must be the same or less than the physical size of {physical}"
+        yield Cause(INVALID, text, f"{at}.custom.logical")
+    elif sata and logical != _SMALLEST_BLOCK and version.since("v1.7"):
+        text = f"Logical size {logical} must be {_SMALLEST_BLOCK} for SATA devices"
+        yield Cause(INVALID, text, f"{at}.custom.logical")
+    elif logical and discard % logical:
+        text = f"Discard granularity {discard} must be multiples of logical size {logical}"
+        yield Cause(INVALID, text, f"{at}.custom.discardGranularity")
+    else:
+        for name, size in (("logical", logical), ("physical", physical)):
+            if wrong := _wrong_block(size):
+                yield Cause(INVALID, wrong, f"{at}.custom.{name}")
+
+
+def _wrong_block(size: int) -> str:
+    if size < _SMALLEST_BLOCK:
+        return f"Provided size of {size} is less than the supported minimum size of {_SMALLEST_BLOCK}"
+    if size > _LARGEST_BLOCK:
+        return f"Provided size of {size} is greater than the supported maximum size of {_LARGEST_BLOCK}"
+    return f"Provided size of {size} is not a power of 2" if size & (size - 1) else ""
 
 
 def _bus(disk: Mapping[str, Any], path: str, odd_path: str) -> Iterator[Cause]:
@@ -257,7 +309,16 @@ def path_causes(path: str, at: str) -> Iterator[Cause]:
         yield Cause(INVALID, text, at)
 
 
-def unmatched_volumes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+def utility_volume_causes(
+    vmi_spec: Mapping[str, Any], version: columns.Column, field: str
+) -> Iterator[Cause]:
+    """Utility volumes are for hotplug only (since v1.8)."""
+    if vmi_spec.get("utilityVolumes") is not None and version.since("v1.8"):
+        text = "cannot create VMI with utility volumes in spec, utility volumes can only be added via hotplug"
+        yield Cause(INVALID, text, f"{field}.utilityVolumes")
+
+
+def unmatched_volumes(vmi_spec: Mapping[str, Any], version: columns.Column, field: str) -> Iterator[Cause]:
     """Volumes that are neither disk nor filesystem; containerPaths may be filesystems only."""
     disks, filesystems = (
         {str(item.get("name", "")) for item in items(vmi_spec, "domain", "devices", kind)}
@@ -268,3 +329,17 @@ def unmatched_volumes(vmi_spec: Mapping[str, Any], field: str) -> Iterator[Cause
         path = f"{field}.domain.volumes[{index}]"
         if volume.get("memoryDump") is None and name not in disks | filesystems:
             yield Cause(INVALID, f"{path}.name '{name}' not found.", f"{path}.name")
+        if volume.get("containerPath") is None or not version.since("v1.8"):
+            continue
+        words = f"ContainerPath volume '{name}'"
+        if name in disks:
+            yield Cause(INVALID, f"{words} must be mapped to a filesystem, not a disk", path)
+        if name not in filesystems:
+            text = f"{words} must have a matching filesystem defined in spec.domain.devices.filesystems"
+            yield Cause(INVALID, text, path)
+        inside = str(mapping(volume["containerPath"]).get("path") or "")
+        for prefix in _RESERVED_PATHS:
+            if inside.startswith(prefix):
+                text = f"{words} uses reserved path prefix '{prefix}'"
+                yield Cause(INVALID, text, f"{path}.containerPath.path")
+                break

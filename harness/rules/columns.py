@@ -45,6 +45,15 @@ class Column:
     """The create validator lists what is wrong with disks twice (as it always does with interfaces)."""
     fails_at_once: bool
     """A running VMI whose domain vanishes becomes Failed at once; on main only once its launcher stopped answering."""
+    arm64_secure_boot: bool = False
+    """arm64 may boot UEFI with SecureBoot (since v1.8.3)."""
+    hugepages_of_request_alone: bool = False
+    """The create validator holds the page size against the memory request alone (up to v1.6.3)."""
+
+    def since(self, name: str) -> bool:
+        """Whether this is a minor version or a later one (`v1.8`)."""
+        order = list(COLUMNS)
+        return order.index(self.name) >= order.index(name)
 
 
 COLUMNS: Final[Mapping[str, Column]] = {
@@ -53,6 +62,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
         Column(
             name="v1.6",
             qemu=Bytes(30 * _MI),
+            hugepages_of_request_alone=True,
             webhook_writes_request=True,
             beta_gates_on=False,
             reserved_overhead=False,
@@ -101,6 +111,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
             overhead_report=None,
             storage_checked_twice=False,
             fails_at_once=True,
+            arm64_secure_boot=True,
         ),
         Column(
             name="main",
@@ -114,6 +125,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
             overhead_report=True,
             storage_checked_twice=True,
             fails_at_once=False,
+            arm64_secure_boot=True,
         ),
     )
 }
@@ -123,6 +135,9 @@ _ALIASES: Final = {"latest": "main", "v1.10": "main"}
 _VERSION: Final = re.compile(r"v?(1\.\d+)(?:\.(\d+))?(?:[.\-+].*)?", re.ASCII)
 _RENDERS_SINCE: Final = 4
 """Of v1.6: v1.6.4 got v1.7's renderer, which makes requests from the guest's memory, instead of the webhook."""
+
+_SECURE_BOOT_SINCE: Final = 3
+"""Of v1.8: v1.8.3 no longer refuses SecureBoot on arm64."""
 
 
 def column(name: str) -> Column:
@@ -137,11 +152,13 @@ def column(name: str) -> Column:
 
 
 def _patched(column: Column, patch: str | None) -> Column:
-    """Column of a patch release; only v1.6's differ in what is kept here."""
+    """Column of a patch release; only some of v1.6's and v1.8's differ in what is kept here."""
+    if column.name == "v1.8" and patch is not None and int(patch) >= _SECURE_BOOT_SINCE:
+        return replace(column, arm64_secure_boot=True)
     if column.name != "v1.6" or patch is None:
         return column
     if int(patch) >= _RENDERS_SINCE:
-        return replace(column, webhook_writes_request=False)
+        return replace(column, webhook_writes_request=False, hugepages_of_request_alone=False)
     return replace(column, overcommits_every_request=True) if patch == "2" else column
 
 

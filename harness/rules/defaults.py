@@ -101,7 +101,7 @@ def default_spec(
     if acpi.get("enabled") is None:
         acpi["enabled"] = out["architecture"] != "s390x"
     targets(out, domain["devices"])
-    architecture_devices(domain, str(out["architecture"]))
+    architecture_devices(domain, str(out["architecture"]), version)
     cpu["model"] = cpu.get("model") or configuration.get("cpuModel") or "host-model"
     if live_update(configuration) and out["architecture"] != "arm64":
         _cpu_hotplug(cpu, configuration)

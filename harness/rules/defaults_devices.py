@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from harness.rules import columns
 from harness.rules.quantities import Quantity
 from harness.rules.vmi import items, mapping
 
@@ -91,7 +92,7 @@ def targets(vmi_spec: dict[str, Any], devices: dict[str, Any]) -> None:
             vmi_spec[name] = probe
 
 
-def architecture_devices(domain: dict[str, Any], architecture: str) -> None:
+def architecture_devices(domain: dict[str, Any], architecture: str, version: columns.Column) -> None:
     """Set disk buses (sata on amd64, else virtio), amd64's watchdog action, arm64's CPU model and UEFI."""
     bus = "virtio" if architecture in {"arm64", "s390x"} else "sata"
 
@@ -106,7 +107,7 @@ def architecture_devices(domain: dict[str, Any], architecture: str) -> None:
     _each(devices, "disks", disk)
     if architecture == "arm64":
         domain["cpu"]["model"] = domain["cpu"].get("model") or "host-passthrough"
-        _uefi(domain)
+        _uefi(domain, always=version.arm64_secure_boot)
     elif architecture != "s390x" and devices.get("watchdog") is not None:
         watchdog = dict(mapping(devices["watchdog"]))
         device = dict(mapping(watchdog.get("i6300esb")))
@@ -114,11 +115,14 @@ def architecture_devices(domain: dict[str, Any], architecture: str) -> None:
         devices["watchdog"] = watchdog
 
 
-def _uefi(domain: dict[str, Any]) -> None:
+def _uefi(domain: dict[str, Any], *, always: bool) -> None:
+    """Boot by UEFI without SecureBoot; up to v1.8.2 only where no boot loader is chosen (`always` is false)."""
     firmware = dict(mapping(domain.get("firmware")))
     bootloader = dict(mapping(firmware.get("bootloader")))
     if firmware.get("bootloader") is None:
         bootloader["efi"] = {}
+    elif not always:
+        return
     if bootloader.get("efi") is not None:
         efi = dict(mapping(bootloader["efi"]))
         if efi.get("secureBoot") is None:

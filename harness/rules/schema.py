@@ -1,7 +1,7 @@
 """Which fields VMIs, VMs and the KubeVirt CR have, and what the API server says of one they don't have.
 
-Source: rules.vmi_fields and rules.kubevirt_fields (KubeVirt main); messages: Kubernetes strict decoding and CRD
-validation, as recorded. kubectl asks for strict decoding; without it the server prunes and warns, with Ignore it prunes.
+Source: rules.vocabulary, per KubeVirt version; messages: Kubernetes strict decoding and CRD validation, as recorded.
+kubectl asks for strict decoding; without it the server prunes and warns, with Ignore it prunes.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from harness.rules.columns import DEFAULT_COLUMN
 from harness.rules.errors import QuantityError
-from harness.rules.kubevirt_fields import KUBEVIRT_FIELDS
 from harness.rules.quantities import Quantity
-from harness.rules.vmi_fields import VMI_FIELDS
+from harness.rules.vocabulary import Vocabulary, vocabulary
 
 KINDS: Final = ("VirtualMachineInstance", "VirtualMachine", "KubeVirt", "VirtualMachineInstancetype")
 VERSIONS: Final = ("v1", "v1alpha3")
 DEPRECATED_V1ALPHA3: Final = "kubevirt.io/v1alpha3 is now deprecated and will be removed in a future release."
 """Warning header (299) of every request to v1alpha3; the object is stored as v1."""
 Step = str | int
-Fields = Mapping[str, str]
 
 _TYPE_NAMES: Final = {
     "s": "string",
@@ -44,6 +43,8 @@ class Problem:
     found: str = ""
     text: str = ""
     suggestion: str = ""
+    since: str = ""
+    """The KubeVirt version that brought an unknown field, where a later one has it."""
 
     @property
     def dotted(self) -> str:
@@ -59,53 +60,27 @@ def dotted(path: Sequence[Step]) -> str:
     return out
 
 
-@functools.cache
-def types() -> Mapping[str, Fields]:
-    """All types: field name to type code."""
-    return _tree()[0]
-
-
-@functools.cache
-def _tree() -> tuple[Mapping[str, Fields], Mapping[str, tuple[str, ...]]]:
-    """Types, and the required fields of each type that has some."""
-    out: dict[str, dict[str, str]] = {}
-    required: dict[str, tuple[str, ...]] = {}
-    kind = ""
-    for line in (VMI_FIELDS + KUBEVIRT_FIELDS).splitlines():
-        words = line.split()
-        if not line.startswith(" "):
-            kind = words.pop(0).rstrip(":")
-        for word in words:
-            name, _, code = word.partition(":")
-            if name.endswith("!"):
-                name = name[:-1]
-                required[kind] = (*required.get(kind, ()), name)
-            out.setdefault(kind, {})[name] = code or "s"
-        out.setdefault(kind, {})
-    return out, required
-
-
-def missing(obj: Mapping[str, Any], kind: str) -> list[Problem]:
+def missing(obj: Mapping[str, Any], kind: str, *, column: str = DEFAULT_COLUMN) -> list[Problem]:
     """List required fields that are absent or null, in document order. Wrongly typed parts are passed over."""
-    return list(_missing(obj, kind, ()))
+    return list(_missing(obj, kind, (), vocabulary(column)))
 
 
-def _missing(value: Any, code: str, path: tuple[Step, ...]) -> Iterator[Problem]:
+def _missing(value: Any, code: str, path: tuple[Step, ...], words: Vocabulary) -> Iterator[Problem]:
     if code.startswith("["):
         for index, item in enumerate(value) if isinstance(value, list | tuple) else ():
-            yield from _missing(item, code[1:], (*path, index))
+            yield from _missing(item, code[1:], (*path, index), words)
     elif code.startswith("{"):
         for key, item in value.items() if isinstance(value, Mapping) else ():
-            yield from _missing(item, code[1:], (*path, str(key)))
-    elif code in types() and isinstance(value, Mapping):
-        for name in _tree()[1].get(code, ()):
+            yield from _missing(item, code[1:], (*path, str(key)), words)
+    elif code in words.types and isinstance(value, Mapping):
+        for name in words.required.get(code, ()):
             if value.get(name) is None:
                 yield Problem(path=(*path, name), kind="missing")
-        fields = types()[code]
+        fields = words.types[code]
         for key, item in value.items():
             inner = fields.get(str(key), "s")
-            if item is not None and (len(inner) > 1 or inner in types()):
-                yield from _missing(item, inner, (*path, str(key)))
+            if item is not None and (len(inner) > 1 or inner in words.types):
+                yield from _missing(item, inner, (*path, str(key)), words)
 
 
 def body_message(problem: Problem) -> str:
@@ -117,19 +92,22 @@ def body_message(problem: Problem) -> str:
     return f'{path} in body must be of type {expected.get(problem.expected, problem.expected)}: "{problem.found}"'
 
 
-def check(obj: Mapping[str, Any], kind: str) -> list[Problem]:
-    """List what is wrong with the fields of an object of a kind, in document order. Raises KeyError for an unknown kind."""
-    return list(_object(obj, types()[kind], ()))
+def check(obj: Mapping[str, Any], kind: str, *, column: str = DEFAULT_COLUMN) -> list[Problem]:
+    """List what is wrong with the fields of an object of a kind in a KubeVirt version, in document order.
+
+    Raises KeyError for an unknown kind, ColumnError.
+    """
+    return list(_object(obj, kind, (), vocabulary(column)))
 
 
-def unknown(obj: Mapping[str, Any], kind: str) -> list[Problem]:
+def unknown(obj: Mapping[str, Any], kind: str, *, column: str = DEFAULT_COLUMN) -> list[Problem]:
     """List only the fields the kind doesn't have."""
-    return [problem for problem in check(obj, kind) if problem.kind == "unknown"]
+    return [problem for problem in check(obj, kind, column=column) if problem.kind == "unknown"]
 
 
-def prune(obj: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def prune(obj: Mapping[str, Any], kind: str, *, column: str = DEFAULT_COLUMN) -> dict[str, Any]:
     """Return a copy without unknown fields, as the server stores it unless decoding is strict."""
-    pruned = _pruned(obj, kind)
+    pruned = _pruned(obj, kind, vocabulary(column))
     assert isinstance(pruned, dict)
     return pruned
 
@@ -154,13 +132,14 @@ def closest(name: str, candidates: Sequence[str]) -> str:
     return by_case[found[0]] if found else ""
 
 
-def elsewhere(name: str, kind: str) -> str:
+def elsewhere(name: str, kind: str, *, column: str = DEFAULT_COLUMN) -> str:
     """Dotted path of a field of that exact name elsewhere under the kind's spec, or '': it was put in the wrong place."""
-    return _places(kind).get(name, "")
+    return _places(kind, column).get(name, "")
 
 
 @functools.cache
-def _places(kind: str) -> Mapping[str, str]:
+def _places(kind: str, column: str) -> Mapping[str, str]:
+    types = vocabulary(column).types
     out: dict[str, str] = {}
     todo: list[tuple[str, str]] = [(kind, "")]
     seen: set[str] = set()
@@ -169,26 +148,31 @@ def _places(kind: str) -> Mapping[str, str]:
         if type_name in seen:
             continue
         seen.add(type_name)
-        for field, code in types()[type_name].items():
+        for field, code in types[type_name].items():
             path = f"{prefix}.{field}" if prefix else field
             out.setdefault(field, path)
             inner = code.lstrip("[{")
-            if inner in types():
+            if inner in types:
                 todo.append((inner, path + ("[]" if code.startswith("[") else "")))
     return out
 
 
-def _object(obj: Mapping[str, Any], fields: Fields, path: tuple[Step, ...]) -> Iterator[Problem]:
+def _object(
+    obj: Mapping[str, Any], kind: str, path: tuple[Step, ...], words: Vocabulary
+) -> Iterator[Problem]:
+    fields = words.types[kind]
     for name, value in obj.items():
         key = str(name)
         code = fields.get(key)
         if code is None:
-            yield Problem(path=(*path, key), kind="unknown", suggestion=closest(key, tuple(fields)))
+            since = words.newer.get((kind, key), "")
+            suggestion = closest(key, tuple(fields))
+            yield Problem(path=(*path, key), kind="unknown", suggestion=suggestion, since=since)
         elif value is not None:
-            yield from _value(value, code, (*path, key))
+            yield from _value(value, code, (*path, key), words)
 
 
-def _value(value: Any, code: str, path: tuple[Step, ...]) -> Iterator[Problem]:
+def _value(value: Any, code: str, path: tuple[Step, ...], words: Vocabulary) -> Iterator[Problem]:
     if code == "o":
         return
     if code.startswith("["):
@@ -197,20 +181,20 @@ def _value(value: Any, code: str, path: tuple[Step, ...]) -> Iterator[Problem]:
             return
         for index, item in enumerate(value):
             if item is not None:
-                yield from _value(item, code[1:], (*path, index))
+                yield from _value(item, code[1:], (*path, index), words)
     elif code.startswith("{"):
         if not isinstance(value, Mapping):
             yield _wrong(path, "object", value)
             return
         for key, item in value.items():
             if item is not None:
-                yield from _value(item, code[1:], (*path, str(key)))
+                yield from _value(item, code[1:], (*path, str(key)), words)
     elif code in _TYPE_NAMES:
         yield from _scalar(value, code, path)
     elif not isinstance(value, Mapping):
         yield _wrong(path, "object", value)
     else:
-        yield from _object(value, types()[code], path)
+        yield from _object(value, code, path, words)
 
 
 def _scalar(value: Any, code: str, path: tuple[Step, ...]) -> Iterator[Problem]:
@@ -241,14 +225,14 @@ def _wrong(path: tuple[Step, ...], expected: str, value: Any) -> Problem:
     return Problem(path=path, kind="type", expected=expected, found=type_name(value))
 
 
-def _pruned(value: Any, code: str) -> Any:
+def _pruned(value: Any, code: str, words: Vocabulary) -> Any:
     if code.startswith("[") and isinstance(value, list | tuple):
-        return [_pruned(item, code[1:]) for item in value]
+        return [_pruned(item, code[1:], words) for item in value]
     if not isinstance(value, Mapping):
         return value
     if code.startswith("{"):
-        return {key: _pruned(item, code[1:]) for key, item in value.items()}
-    fields = types().get(code)
+        return {key: _pruned(item, code[1:], words) for key, item in value.items()}
+    fields = words.types.get(code)
     if fields is None:
         return dict(value)
-    return {key: _pruned(item, fields[key]) for key, item in value.items() if key in fields}
+    return {key: _pruned(item, fields[key], words) for key, item in value.items() if key in fields}

@@ -75,13 +75,13 @@ class Admission:
         return Admitted(obj)
 
     def _vmi(self, operation: Operation, obj: Object, old: Object | None, *, strict: bool) -> Admitted:
-        obj, warnings = _decode(obj, "VirtualMachineInstance", strict=strict)
+        obj, warnings = _decode(obj, "VirtualMachineInstance", column=self._column, strict=strict)
         if operation == "UPDATE":
             if old is not None and obj.get("spec") != old.get("spec"):
                 cause = words.Cause(words.NOT_SUPPORTED, "update of VMI object is restricted")
                 raise Rejected(words.refused(UPDATE_VALIDATOR, [cause]))
             return Admitted(obj, warnings)
-        _check_types(obj, VMIS, "VirtualMachineInstance")
+        _check_types(obj, VMIS, "VirtualMachineInstance", column=self._column)
         configuration = self._configuration()
         try:
             spec = default_spec(obj.get("spec") or {}, column=self._column, configuration=configuration)
@@ -94,7 +94,7 @@ class Admission:
         return Admitted(self._new_vmi(defaulted), warnings)
 
     def _vm(self, operation: Operation, obj: Object, *, strict: bool) -> Admitted:
-        obj, warnings = _decode(obj, "VirtualMachine", strict=strict)
+        obj, warnings = _decode(obj, "VirtualMachine", column=self._column, strict=strict)
         admitted, more = admit_vm(
             obj,
             creating=operation == "CREATE",
@@ -127,33 +127,32 @@ class Admission:
         move_to(status, "Pending", self._clock.stamp())
         return {**vmi, "metadata": metadata, "spec": spec, "status": status}
 
-    @staticmethod
-    def _kubevirt(obj: Object, *, strict: bool) -> Admitted:
-        obj, warnings = _decode(obj, "KubeVirt", strict=strict)
+    def _kubevirt(self, obj: Object, *, strict: bool) -> Admitted:
+        obj, warnings = _decode(obj, "KubeVirt", column=self._column, strict=strict)
         refusal = words.validate_configuration(get(obj, "spec", "configuration") or {})
         if refusal is not None:
             raise Rejected(words.kubevirt_status(refusal, obj["metadata"]["name"]))
-        _check_types(obj, KUBEVIRTS, "KubeVirt")
+        _check_types(obj, KUBEVIRTS, "KubeVirt", column=self._column)
         return Admitted(obj, warnings)
 
 
-def _decode(obj: Object, kind: str, *, strict: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _decode(obj: Object, kind: str, *, column: str, strict: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Prune unknown fields, with a warning each; refuse them if `strict`. Say of v1alpha3 that it is deprecated."""
     version = obj["apiVersion"].rsplit("/", 1)[-1]
-    unknown = schema.unknown(obj, kind)
+    unknown = schema.unknown(obj, kind, column=column)
     if unknown and strict:
         raise BadRequest(schema.strict_message(kind, unknown, version=version))
     warnings = [schema.warning(problem) for problem in unknown]
     if version == "v1alpha3":
         warnings.append(schema.DEPRECATED_V1ALPHA3)
-    return (schema.prune(obj, kind) if unknown else obj), tuple(warnings)
+    return (schema.prune(obj, kind, column=column) if unknown else obj), tuple(warnings)
 
 
-def _check_types(obj: Object, resource: Resource, kind: str) -> None:
+def _check_types(obj: Object, resource: Resource, kind: str, *, column: str) -> None:
     """Refuse values of the wrong type, as CRD validation words it. Raises `Invalid`."""
     causes = [
         ("FieldValueTypeInvalid", problem.dotted, _wrong_type(problem))
-        for problem in schema.check(obj, kind)
+        for problem in schema.check(obj, kind, column=column)
         if problem.kind == "type"
     ]
     if causes:

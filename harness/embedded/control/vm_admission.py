@@ -16,7 +16,7 @@ from harness.embedded.api.errors import StatusError
 from harness.embedded.api.objects import Object
 from harness.rules import admission as words
 from harness.rules import schema
-from harness.rules.admission_vm import RUNNING_DEPRECATED, run_strategy_causes
+from harness.rules.admission_vm import RUNNING_DEPRECATED, vm_causes
 from harness.rules.defaults import default_spec
 from harness.rules.errors import ManifestError, QuantityError
 
@@ -32,8 +32,8 @@ def admit_vm(
     rng: random.Random,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the VM to store and what to warn of. Raises `StatusError` with the webhooks' Status."""
-    problems = [p for p in schema.check(vm, "VirtualMachine") if p.kind == "type"]
-    problems += schema.missing(vm, "VirtualMachine")
+    problems = [p for p in schema.check(vm, "VirtualMachine", column=column) if p.kind == "type"]
+    problems += schema.missing(vm, "VirtualMachine", column=column)
     if problems:
         raise StatusError(words.malformed(words.VM_MUTATOR, problems))
     if vm["metadata"].get("deletionTimestamp"):
@@ -42,18 +42,10 @@ def admit_vm(
     metadata = template.setdefault("metadata", {}) or {}
     spec = template.get("spec") or {}
     try:
-        defaulted = default_spec(spec, column=column, configuration=configuration)
+        defaulted = default_spec(spec, column=column, configuration=configuration, template=True)
     except (QuantityError, ManifestError) as error:
         raise StatusError(words.undecodable(words.VM_MUTATOR, error)) from error
-    causes = [
-        *words.validate_vmi(
-            {"metadata": metadata, "spec": defaulted},
-            column=column,
-            configuration=configuration,
-            field="spec.template.spec",
-        ),
-        *run_strategy_causes(vm["spec"], column=column, configuration=configuration),
-    ]
+    causes = vm_causes(vm, defaulted, column=column, configuration=configuration, creating=creating)
     if causes:
         raise StatusError(words.refused(words.VM_VALIDATOR, causes))
     domain = spec.setdefault("domain", {})
