@@ -43,7 +43,7 @@ class Ksm:
     line: int = 0
     cpu_first: float | None = None
     cpu_last: float | None = None
-    """Seconds of CPU of ksmd, where the recorder kept them (`cpuSeconds`)."""
+    """Seconds of CPU of ksmd, where the recorder kept them (`ksmdCpu`)."""
     samples: int = 0
     span: tuple[float, float] = (0.0, 0.0)
 
@@ -169,7 +169,7 @@ def _ksm(ksm: Ksm, number: int, record: model.Sample) -> None:
     sharing = data.get("pages_sharing")
     if isinstance(sharing, int) and sharing >= ksm.sharing:
         ksm.sharing, ksm.line = sharing, number
-    cpu = data.get("cpuSeconds")
+    cpu = data.get("ksmdCpu")
     if isinstance(cpu, int | float):
         ksm.cpu_first = cpu if ksm.cpu_first is None else ksm.cpu_first
         ksm.cpu_last = cpu

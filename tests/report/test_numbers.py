@@ -185,3 +185,24 @@ def test_a_talkative_console_is_thinned_to_what_dates_a_death() -> None:
     kept = list(thinned(records()))
     assert [n for n, _ in kept] == [999, 1000, 1001, 1002, 1003]
     assert max(len(r.line) for _, r in kept if isinstance(r, model.Guest)) == 4096
+
+
+def ksm(t: float, sharing: int, cpu: float) -> model.Sample:
+    # As `local` samples it (harness/embedded/machine/linux/host.py).
+    data = {"run": 1, "pages_sharing": sharing, "ksmdCpu": cpu}
+    return model.Sample(t=Seconds(t), at=STARTED, source="ksm", node="", subject="host", data=data)
+
+
+def test_what_ksm_saved_and_cost_is_told_of_the_samples_of_a_machine(tmp_path: Path) -> None:
+    run = RunDirectory.create(
+        tmp_path,
+        model.Provenance(
+            schema=1, run="merged", scenario={}, cluster="local", evidence="kernel", started=STARTED
+        ),
+    )
+    with run.writer() as writer:
+        for sample in (ksm(1.0, 0, 100.25), ksm(3.0, 2560, 100.75), ksm(5.0, 1280, 101.25)):
+            writer.append(sample)
+    numbers = {n.key: n for n in measure(observe(run), "records.ndjson")}
+    assert numbers["ksm-saved"].value == 10485760
+    assert numbers["ksm-cpu"].value == 0.25  # 1 s in 4 s
