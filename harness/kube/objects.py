@@ -6,8 +6,9 @@ idempotent is repeated only after 429, which says that nothing was done (API pri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import aiohttp
 import orjson
@@ -33,6 +34,7 @@ _PATCHES: Mapping[PatchType, str] = {
     "json": "application/json-patch+json",
     "strategic": "application/strategic-merge-patch+json",
 }
+_ESCAPED: Final = re.compile(r"\\(.)")
 _jitter = wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.1)
 
 
@@ -189,7 +191,7 @@ class Objects:
             raise api_error(502, {"message": f"{method} {path}: the answer is not JSON"}) from error
 
     def _warned(self, header: str) -> None:
-        # RFC 9111 form: `299 - "text"`
+        # RFC 9111 form: `299 - "text"`, quotes and backslashes in the text behind a backslash
         if self._warn is not None:
             _, _, text = header.partition('"')
-            self._warn(text.rstrip('"').replace('\\"', '"') or header)
+            self._warn(_ESCAPED.sub(r"\1", text.rstrip().removesuffix('"')) or header)

@@ -72,6 +72,15 @@ async def test_create_is_strict_and_hands_on_warnings() -> None:
     assert warnings == ['spec.x: "y" is unknown']
 
 
+async def test_a_warning_that_ends_in_a_quoted_word_is_whole() -> None:
+    warnings: list[str] = []
+    header = '299 - "unknown field \\"spec.domain.x\\\\y\\""'
+    script = Script(ok({"kind": "VirtualMachineInstance"}, {"Warning": header}))
+    async with scripted(script, warnings) as objects:
+        await objects.create(VMIS, {"spec": {}}, namespace="ns")
+    assert warnings == ['unknown field "spec.domain.x\\y"']
+
+
 async def test_create_is_not_repeated_after_a_server_error_but_after_429() -> None:
     script = Script(status(500, "InternalError"), ok({}))
     async with scripted(script) as objects:
