@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,13 @@ import typer
 
 if TYPE_CHECKING:
     from harness.spec.model import Claim
+
+
+class Output(StrEnum):
+    """Forms of the coverage."""
+
+    TABLE = "table"
+    JSON = "json"
 
 
 def claims(
@@ -20,8 +28,28 @@ def claims(
             help="Exit 1 on a sentence of this page that no claim covers and on a quote that is not on it."
         ),
     ] = None,
+    *,
+    coverage: Annotated[
+        bool,
+        typer.Option(
+            "--coverage",
+            help="Which claim has which evidence, and what is missing. Exit 1 unless all are settled.",
+        ),
+    ] = False,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--runs", help="With --coverage: also this run, or directory of runs (repeatable)."),
+    ] = None,
+    output: Annotated[Output, typer.Option("-o", "--output", help="With --coverage.")] = Output.TABLE,
+    root: Annotated[
+        Path, typer.Option("--root", help="With --coverage: the checkout with the committed runs.")
+    ] = Path(),
 ) -> None:
-    """List the claims of the documentation page, explain one, or check that they cover a page."""
+    """List the claims of the documentation page, explain one, check that they cover a page, or say what is settled."""
+    if coverage:
+        from harness.cli.coverage import coverage_command  # noqa: PLC0415
+
+        raise typer.Exit(coverage_command(runs or (), form=output.value, root=root))
     from harness.spec.claims import load_claims  # noqa: PLC0415 - `density --help` stays fast
     from harness.spec.errors import SpecError, closest  # noqa: PLC0415
     from harness.spec.files import read_text  # noqa: PLC0415

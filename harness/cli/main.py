@@ -116,7 +116,9 @@ def run(
     repeats: Annotated[int | None, typer.Option(min=1, help="In place of the scenarios'.")] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Leave out scenarios that a whole, judged run in --runs-dir is of already."),
+        typer.Option(
+            "--resume", help="Leave out scenarios that a whole, judged run in --runs-dir is of already."
+        ),
     ] = False,
     accel: Annotated[Accel, typer.Option(help="How guests of `local` run.")] = Accel.AUTO,
     guest_kernel: Annotated[

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,11 +13,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.records.rundir import RunDirectory
     from harness.report.site.statuses import Published
     from harness.spec.model import Claim
-
-_RECORDING = re.compile(r"^# (tests/recordings/\S+\.ndjson\.gz)\s*$")
 
 
 def site(
@@ -83,49 +78,12 @@ def build(root: Path) -> dict[str, str]:
 
 
 def _runs(root: Path, scratch: Path, claims: Mapping[str, Claim]) -> Iterator[tuple[Published, str]]:
+    from harness.cli.site_data import kept, recorded  # noqa: PLC0415
     from harness.report.site.statuses import Published  # noqa: PLC0415
     from harness.report.write import report_on  # noqa: PLC0415
     from harness.run.judging import judge_directory  # noqa: PLC0415
 
-    for slug, directory, records in (*_recorded(root, scratch, claims), *_kept(root, scratch)):
+    for slug, directory, records in (*recorded(root, scratch, claims), *kept(root, scratch)):
         judge_directory(directory, claims)
         view, column, page = report_on(directory, claims, records=records, home="../index.html")
         yield Published(slug=slug, view=view, column=column), page
-
-
-def _recorded(
-    root: Path, scratch: Path, claims: Mapping[str, Claim]
-) -> Iterator[tuple[str, RunDirectory, str]]:
-    """Recordings of real clusters: the scenarios of suites/recorded name theirs in their first line."""
-    from harness.cli import errors  # noqa: PLC0415
-    from harness.run.importing import import_recording  # noqa: PLC0415
-    from harness.spec.loader import load_scenario  # noqa: PLC0415
-
-    for path in sorted((root / "suites" / "recorded").glob("*.yaml")):
-        named = _RECORDING.match(path.read_text(encoding="utf-8").partition("\n")[0])
-        if named is None:
-            raise errors.UsageError(
-                f"{path}: its first line does not name its recording (# tests/recordings/…)"
-            )
-        scenario = load_scenario(path, claims=claims)
-        directory = import_recording(root / named[1], scenario, scratch)
-        provenance = directory.provenance
-        kept = dict(provenance.scenario) | {"path": str(path.relative_to(root))}
-        # The id of an import ends in chance; here in the recording's digest.
-        steady = f"{provenance.run.rpartition('-')[0]}-{str(provenance.imported['sha256'])[:6]}"
-        command = ["density", "import", named[1], "--scenario", str(path.relative_to(root))]
-        directory.update(run=steady, command=command, scenario=kept)
-        yield f"recorded-{path.stem}", directory, named[1]
-
-
-def _kept(root: Path, scratch: Path) -> Iterator[tuple[str, RunDirectory, str]]:
-    """Run directories under reports/data, judged anew in a copy; controls are read with the runs they belong to."""
-    from harness.records.rundir import RUN_FILE, RunDirectory  # noqa: PLC0415
-
-    kept = sorted(file.parent for file in (root / "reports" / "data").glob(f"*/{RUN_FILE}"))
-    for path in kept:
-        shutil.copytree(path, scratch / path.name, ignore=shutil.ignore_patterns("artefacts"))
-    for path in kept:
-        directory = RunDirectory.open(scratch / path.name)
-        if not directory.provenance.control_of:
-            yield path.name, directory, f"reports/data/{path.name}/{directory.records_path.name}"

@@ -74,5 +74,7 @@ async def _gone(one: Planned, *, stream: Stream, world: World) -> None:
     try:
         await stream.until(lambda: world.is_dead(one.vmi), within=SCHEDULED)
     except Deadline:
-        stream.note("left-behind", f"{one.vmi} found no node and is still there {SCHEDULED:g} s after its deletion")
+        stream.note(
+            "left-behind", f"{one.vmi} found no node and is still there {SCHEDULED:g} s after its deletion"
+        )
     world.guests.pop(one.vmi, None)

@@ -15,7 +15,19 @@ from harness.spec.read import Reader, or_else
 from harness.spec.techniques import Technique, apply_to_manifest
 from harness.units import Seconds
 
-KEYS: Final = ("name", "manifest", "set", "count", "fill", "stagger", "node", "deaf", "validation", "match")
+KEYS: Final = (
+    "name",
+    "manifest",
+    "set",
+    "count",
+    "fill",
+    "stagger",
+    "node",
+    "deaf",
+    "shutdown",
+    "validation",
+    "match",
+)
 RESERVED: Final = ("all", "victim", "none")
 MOST_MEMBERS: Final = 500
 VALIDATIONS: Final = ("Strict", "Warn", "Ignore")
@@ -72,7 +84,9 @@ def _one(
     if fill and not reader.has("count"):
         raise reader.key_mark("fill").error("'fill' needs 'count': the most VMIs it may come to")
     if fill and reader.has("stagger"):
-        raise reader.key_mark("stagger").error("'stagger' has no meaning beside 'fill': the scheduler sets the pace")
+        raise reader.key_mark("stagger").error(
+            "'stagger' has no meaning beside 'fill': the scheduler sets the pace"
+        )
     return FleetSpec(
         name=name,
         manifest=_manifest(reader, open_file, applied if not match else None)
@@ -81,6 +95,7 @@ def _one(
         count=or_else(reader.read("count", lambda n: read.whole(n, least=1, most=MOST_MEMBERS)), 1),
         node=reader.read("node", lambda n: _node(n, nodes)),
         deaf=reader.read("deaf", read.boolean) or False,
+        shutdown=or_else(reader.read("shutdown", read.duration), Seconds(0.0)),
         fill=fill,
         stagger=or_else(reader.read("stagger", read.duration), Seconds(0.0)),
         validation=cast(

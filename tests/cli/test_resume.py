@@ -89,7 +89,9 @@ def test_a_part_of_the_matrix_counts_for_the_whole(tmp_path: Path) -> None:
         {"control_of": "another"},
     ],
 )
-def test_what_was_cut_short_or_is_something_else_is_run_again(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_what_was_cut_short_or_is_something_else_is_run_again(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
     first = scenarios(tmp_path)[0]
     outcome = changes.pop("outcome", "complete")
     ran(tmp_path / "runs", first, **changes).update(outcome=outcome)
@@ -136,4 +138,4 @@ def test_the_exit_code_is_that_of_all_runs(tmp_path: Path, capsys: pytest.Captur
 def test_a_study_runs_only_where_it_is_named() -> None:
     suites = Path(__file__).parents[2] / "suites"
     assert not [p for p in find_scenarios([suites]) if "study" in p.parts]
-    assert [p.name for p in find_scenarios([suites / "study"])] == ["density.yaml"]
+    assert [p.name for p in find_scenarios([suites / "study"])] == ["density.yaml", "load.yaml"]

@@ -248,7 +248,9 @@ def test_a_pause_takes_one_request(asked: str) -> None:
     assert interrupt.level == (1 if asked == "twice" else 0)
 
 
-FILLED = HEAD.replace("{name: hog, manifest: agent.yaml}", "{name: hog, manifest: agent.yaml, count: 4, fill: true}")
+FILLED = HEAD.replace(
+    "{name: hog, manifest: agent.yaml}", "{name: hog, manifest: agent.yaml, count: 4, fill: true}"
+)
 FILL = """
 workload:
   - {name: load, when: {fleet: hog, is: Ready}, grow: {fleet: hog, to: 20Mi}}
@@ -256,16 +258,25 @@ requires: [{survives: {fleet: hog}}]
 """
 
 
-async def test_a_fleet_fills_until_the_scheduler_finds_no_node_and_the_surplus_is_taken_back(tmp_path: Path) -> None:
+async def test_a_fleet_fills_until_the_scheduler_finds_no_node_and_the_surplus_is_taken_back(
+    tmp_path: Path,
+) -> None:
     # 1 GiB, 500 Mi of it kept from pods: 524 Mi. calm 256 + 33.4 (its console), so two hogs of 64 + 33.4 fit, not three.
     result = await carry_out(load(tmp_path, FILL, head=FILLED), tmp_path)
     assert result.run.outcome == "complete", result.run.reason
-    assert [a.target.rpartition("/")[2] for a in actions(result, "create")] == ["calm", "hog-1", "hog-2", "hog-3"]
+    assert [a.target.rpartition("/")[2] for a in actions(result, "create")] == [
+        "calm",
+        "hog-1",
+        "hog-2",
+        "hog-3",
+    ]
     (over,) = actions(result, "fill-over")
     assert over.target.endswith("/hog-3")
     assert (over.args["fleet"], over.args["fitted"]) == ("hog", 2)
     assert over.args["why"].startswith("0/1 nodes are available: 1 Insufficient memory")
-    assert outcomes(result) == {"requires/0": "holds"}  # of those that fitted; hog-3 and hog-4 never were to be
+    assert outcomes(result) == {
+        "requires/0": "holds"
+    }  # of those that fitted; hog-3 and hog-4 never were to be
     assert set(result.run.held["load"]) == {"hog-1", "hog-2"}
     gone = [r for r in records(result) if isinstance(r, Watch) and r.type == "DELETED"]
     assert "hog-3" in {r.object["metadata"]["name"] for r in gone}
