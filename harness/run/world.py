@@ -58,8 +58,14 @@ class World:
         self._served: dict[str, tuple[str, Bytes]] = {}
         self.first_death: dict[str, Seconds] = {}
         """VMI → when its end, or that of its first incarnation, was first seen."""
-        self.happened: dict[str, set[str]] = {"evicted": set(), "oom": set(), "ended": set()}
-        """What has happened to which VMIs so far: a kubelet evicted it, a kernel killed it, it ended in any way."""
+        self.happened: dict[str, set[str]] = {
+            "evicted": set(),
+            "oom": set(),
+            "ended": set(),
+            "restarted": set(),
+        }
+        """What has happened to which VMIs so far: a kubelet evicted it, a kernel killed it, it ended in any way, another
+        one followed under its name."""
         self.uids: dict[str, str] = {}
         """VMI → UID of its present incarnation."""
         self._dead_now: set[str] = set()
@@ -128,6 +134,7 @@ class World:
         self.uids[key] = uid
         if before not in {None, uid}:
             self._dead_now.discard(key)
+            self.happened["restarted"].add(key)
             self.gone.discard(key)
             if key in self.guests:
                 self.guests[key].reborn()

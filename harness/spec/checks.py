@@ -162,7 +162,7 @@ def _guest_memory(node: Node, subjects: Subjects) -> GuestMemory:
 def _evicted(node: Node, subjects: Subjects) -> Evicted:
     reader = Reader(node, "evicted", ("from", "count", "after", "within", "of", "order"))
     fleets = victims_from(reader, subjects)
-    low, high = count(reader, sum(subjects.fleets[fleet] for fleet in fleets))
+    low, high = count(reader, subjects.deaths(fleets))
     after, within = reader.read("after", read.duration), reader.read("within", read.duration)
     if after is not None and within is not None and after > within:
         raise reader.need("after").mark.error(f"after {after:g}s is later than within {within:g}s")
@@ -201,7 +201,7 @@ def _shutdown(node: Node, subjects: Subjects) -> Shutdown:
 def _oom(node: Node, subjects: Subjects) -> Oom:
     reader = Reader(node, "oom", ("from", "scope", "count", "before-eviction"))
     fleets = victims_from(reader, subjects)
-    low, high = count(reader, sum(subjects.fleets[fleet] for fleet in fleets))
+    low, high = count(reader, subjects.deaths(fleets))
     scope = reader.read("scope", lambda n: read.choice(n, SCOPES, "scope"))
     return Oom(
         fleets=fleets,

@@ -60,6 +60,8 @@ NODE_KEYS: Final = ("name", "memory", "kubelet")
 TIERS: Final = ("quick", "full")
 CAPABILITIES: Final = ("cgroup-write", "cgroup-v2", "kvm", "ksm", "swap", "oom-adj-negative", "kmsg")
 """Names `density doctor` prints."""
+NODE_MEMORY: Final = "node-memory"
+"""Another of them, that every scenario needs: nodes of the size it asks for."""
 DEFAULT_CONTROL: Final[Mapping[str, Any]] = {"promises": [], "requires": [{"survives": {"fleet": "all"}}]}
 """A control that does not say otherwise must leave every guest alive."""
 _UNESCAPED: Final = re.compile(r"(?<!\\)=")
@@ -278,6 +280,7 @@ def _interpret(root: Node, source: Source, open_file: OpenFile, claims: Collecti
         fleets={member.name: len(member.members) for member in fleet},
         steps=tuple(step.name for step in workload),
         nodes=tuple(node.name for node in nodes),
+        restarted=frozenset(member.name for member in fleet if member.kind == "VirtualMachine"),
     )
     _repeats(root)
     plain_name, plain_title = read.name(metadata.need("name")), read.text(metadata.need("title"))

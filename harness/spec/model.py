@@ -42,6 +42,8 @@ class FleetSpec:
     """Scenario node name the members are pinned to; None: the scheduler decides among scenario nodes."""
     deaf: bool = False
     """The guest ignores the ACPI power button."""
+    shutdown: Seconds = Seconds(0.0)
+    """How long the guest takes to shut down once it has heard the power button."""
     stagger: Seconds = Seconds(0.0)
     """Time from the creation of one member to that of the next; 0: all at once."""
     validation: Literal["Strict", "Warn", "Ignore"] | None = None
@@ -88,7 +90,8 @@ class When:
     """What triggers a step; all that are set must hold. `step`: name of an earlier step, or '' for the previous one.
 
     `after` counts from the moment everything else holds. `event`: this has happened to a member of `event_of` (a fleet;
-    None: to anyone): the kubelet evicted it, the kernel killed it, or its guest ended in any way.
+    None: to anyone): the kubelet evicted it, the kernel killed it, its guest ended in any way, or another
+    VMI followed it under its name.
     """
 
     fleet: str | None = None
@@ -97,7 +100,7 @@ class When:
     after: Seconds | None = None
     stats_refreshed: bool = False
     pressure: bool = False
-    event: Literal["evicted", "oom", "ended"] | None = None
+    event: Literal["evicted", "oom", "ended", "restarted"] | None = None
     event_of: str | None = None
 
 

@@ -118,6 +118,10 @@ def _fleet() -> Schema:
         "stagger": DURATION,
         "node": {"type": "string"},
         "deaf": {"type": "boolean", "description": "The guest ignores the power button."},
+        "shutdown": {
+            **DURATION,
+            "description": "How long the guest takes to shut down; at once if left out.",
+        },
         "validation": {"enum": list(fleet.VALIDATIONS), "description": "fieldValidation of its manifests."},
         "match": obj({"names": {"type": "array", "items": {"type": "string"}, "minItems": 1}}, "names"),
     }

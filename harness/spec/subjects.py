@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,11 +22,17 @@ ENDLESS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
-    """What a check may refer to. `fleets` maps each fleet to its number of members."""
+    """What a check may refer to. `fleets` maps each fleet to its number of members; those of `restarted` may die again."""
 
     fleets: Mapping[str, int]
     steps: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
+    restarted: frozenset[str] = frozenset()
+
+    def deaths(self, fleets: Iterable[str]) -> int | None:
+        """How many deaths there may be of these fleets; None: any number, since VMs are started again."""
+        chosen = tuple(fleets)
+        return None if self.restarted & set(chosen) else sum(self.fleets[fleet] for fleet in chosen)
 
     @property
     def members(self) -> int:

@@ -49,7 +49,7 @@ PROFILE_NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "working-set": ("to", "times", "every"),
     "churn": ("to", "times"),
 }
-EVENTS: Final = ("evicted", "oom", "ended")
+EVENTS: Final = ("evicted", "oom", "ended", "restarted")
 BLOCKS: Final = (512, 4096)
 OF_DAEMONS: Final = ("grow", "shrink")
 """Verbs that a node's daemon has too."""
@@ -283,7 +283,7 @@ def _when(node: Node | None, *, fleets: tuple[str, ...], earlier: tuple[str, ...
         stats_refreshed=refreshed,
         pressure=reader.read("pressure", read.boolean) or False,
         event=cast(
-            "Literal['evicted', 'oom', 'ended'] | None",
+            "Literal['evicted', 'oom', 'ended', 'restarted'] | None",
             reader.read("on", lambda n: read.choice(n, EVENTS, "event")),
         ),
         event_of=reader.read("of", lambda n: _one_of(n, fleets)),

@@ -90,3 +90,42 @@ def test_what_the_settings_take_away_is_not_sent(tmp_path: Path) -> None:
     )
     assert one.manifest["spec"]["domain"]["firmware"] == {}
     assert one.manifest["spec"]["volumes"] == []
+
+
+SLOW = """
+apiVersion: density/v1
+kind: Scenario
+metadata: {name: slow, title: A slow guest}
+nodes: [{name: left, memory: 1Gi}]
+fleet:
+  - {name: free, manifest: agent.yaml, shutdown: 2500ms}
+  - name: vm
+    shutdown: 6s
+    manifest:
+      apiVersion: kubevirt.io/v1
+      kind: VirtualMachine
+      metadata: {name: vm}
+      spec:
+        runStrategy: Always
+        template: {spec: {domain: {memory: {guest: 256Mi}, firmware: {kernelBoot: {kernelArgs: quiet}}}}}
+"""
+
+
+def test_a_guest_is_told_how_long_its_shutdown_takes(tmp_path: Path) -> None:
+    free, vm = (
+        one.manifest
+        for one in plan(
+            load(tmp_path, BODY.replace("calm", "free"), head=SLOW),
+            namespace="ns",
+            run="r1",
+            nodes={"left": "worker-1"},
+            pin=False,
+            settings=settings,
+            nonce=lambda: "a",
+        )
+    )
+    assert free["metadata"]["annotations"]["density.dev/shutdown"] == "2500"
+    assert "firmware" not in free["spec"]["domain"]
+    template = vm["spec"]["template"]
+    assert template["metadata"]["annotations"]["density.dev/shutdown"] == "6000"
+    assert template["spec"]["domain"]["firmware"]["kernelBoot"]["kernelArgs"] == "quiet density.shutdown=6000"

@@ -11,6 +11,7 @@ from harness.spec.expectations import (
     Allocatable,
     Condition,
     Configz,
+    Evicted,
     Expectation,
     HoldsBytes,
     Integrity,
@@ -119,3 +120,19 @@ def test_mistakes(kind: str, text: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         read(kind, text)
     assert str(caught.value) == f"s.yaml:{message}"
+
+
+@pytest.mark.parametrize(("kind", "most"), [("VirtualMachine", 1_000_000), ("VirtualMachineInstance", 2)])
+def test_a_vm_may_die_more_than_once(kind: str, most: int) -> None:
+    restarted = frozenset({"hog"} if kind == "VirtualMachine" else ())
+    subjects = Subjects(fleets={"hog": 1, "calm": 1}, restarted=restarted)
+    found = read_expectation("evicted", parse("{from: all, count: 1..}", "s.yaml"), subjects)
+    assert isinstance(found, Evicted)
+    assert (found.min_count, found.max_count) == (1, most)
+    if restarted:
+        twice = read_expectation("evicted", parse("{from: [hog], count: 2}", "s.yaml"), subjects)
+        assert isinstance(twice, Evicted)
+        assert (twice.min_count, twice.max_count) == (2, 2)
+    else:
+        with pytest.raises(SpecError, match="count 2 is more than the 1 VMI it may be of"):
+            read_expectation("evicted", parse("{from: [hog], count: 2}", "s.yaml"), subjects)

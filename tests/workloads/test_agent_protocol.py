@@ -253,6 +253,19 @@ def test_a_deaf_guest_sees_the_button_and_goes_on(sanitized_agent: Path, button:
         assert agent.until("@ bye ")[-1].endswith(" reason=power")
 
 
+def test_a_slow_guest_says_bye_only_when_its_shutdown_is_over(sanitized_agent: Path, button: Path) -> None:
+    with HostAgent(sanitized_agent, "--shutdown", "700", "--events", str(button)) as agent:
+        agent.ask("1 grow to=5000")
+        press(button)
+        power = fields(agent.until("@ power up=")[-1])
+        press(button)  # again, as virt-handler does: the shutdown goes on, it does not begin anew
+        assert agent.ask("2 stat").startswith("@ ok")
+        bye = agent.until("@ bye ")[-1]
+        assert bye.endswith(" held=5000 reason=power")
+        assert 690 <= fields(bye)["up"] - power["up"] <= 1200
+        assert agent.process.wait(5) == 0
+
+
 def test_a_console_nobody_reads_does_not_hide_the_power_button(sanitized_agent: Path, button: Path) -> None:
     with HostAgent(sanitized_agent, "--events", str(button)) as agent:
         for number in range(1500):  # 300 kB of answers, more than pipe and queue hold

@@ -18,6 +18,7 @@
 
 #define PRIMER_BYTES ((size_t)20 << 20)
 #define MAX_SETTLE_MS 3600000u
+#define MAX_SHUTDOWN_MS 3600000u
 #define GRND_INSECURE_FLAG 4u /* linux/random.h: never waits for entropy, which early boot has not got */
 
 static struct session session = {.devices.disk.fd = -1};
@@ -57,6 +58,8 @@ static void run_as_init(void)
     (void)boot_argument("density.nonce", value, sizeof value);
     set_nonce(value);
     session.deaf = boot_argument("density.deaf", value, sizeof value) && strcmp(value, "1") == 0;
+    if (boot_argument("density.shutdown", value, sizeof value))
+        session.shutdown_ms = strtoull(value, NULL, 10) % MAX_SHUTDOWN_MS;
     session.input = session.output.fd = boot_console();
     boot_modules();
     if (!power_open(&session.power)) {
@@ -79,8 +82,9 @@ static void run_as_init(void)
 
 static int usage(void)
 {
-    (void)fputs("usage: agent --stdio [--nonce HEX] [--deaf] [--capacity BYTES] [--available BYTES] [--events PATH]\n"
+    (void)fputs("usage: agent --stdio [--nonce HEX] [--deaf] [--shutdown MS] [--capacity BYTES] [--available BYTES] [--events PATH]\n"
                 "             [--disk PATH] [--vram PATH]\n"
+                "  --shutdown   how long ending takes after the power button\n"
                 "  --capacity   what the guest is said to have (default: MemTotal)\n"
                 "  --available  MemAvailable at hello, which the 90% line is drawn from\n"
                 "  --events     read power button events (struct input_event) from this FIFO\n"
@@ -95,7 +99,8 @@ static int run_on_stdio(int argc, char **argv)
 {
     static const struct option options[] = {
         {"stdio", no_argument, NULL, 's'},           {"nonce", required_argument, NULL, 'n'},
-        {"deaf", no_argument, NULL, 'd'},            {"capacity", required_argument, NULL, 'c'},
+        {"deaf", no_argument, NULL, 'd'},            {"shutdown", required_argument, NULL, 'w'},
+        {"capacity", required_argument, NULL, 'c'},
         {"available", required_argument, NULL, 'a'}, {"events", required_argument, NULL, 'e'},
         {"disk", required_argument, NULL, 'k'},      {"vram", required_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
@@ -115,6 +120,9 @@ static int run_on_stdio(int argc, char **argv)
             break;
         case 'd':
             session.deaf = true;
+            break;
+        case 'w':
+            session.shutdown_ms = strtoull(optarg, NULL, 10) % MAX_SHUTDOWN_MS;
             break;
         case 'c':
             capacity = strtoull(optarg, NULL, 10);

@@ -235,8 +235,12 @@ static bool hear(struct session *s)
 static void press(struct session *s)
 {
     output_line(&s->output, false, "power up=%" PRIu64, up_ms());
-    if (!s->deaf)
+    if (s->deaf || s->bye_at != 0)
+        return;
+    if (s->shutdown_ms == 0)
         say_bye(s, "power");
+    else
+        s->bye_at = now_ns() + s->shutdown_ms * NS_PER_MS;
 }
 
 static void work(struct session *s, uint64_t now)
@@ -298,6 +302,8 @@ static int wait_ms(const struct session *s, uint64_t now, uint64_t step)
         next = s->next_record;
     if (next < s->ready_at)
         next = s->ready_at;
+    if (s->bye_at != 0 && s->bye_at < next)
+        next = s->bye_at;
     if (s->job.running && step < next)
         next = step;
     return next <= now ? 0 : (int)((next - now + NS_PER_MS - 1) / NS_PER_MS);
@@ -332,6 +338,10 @@ void session_run(struct session *s)
         if (s->finished)
             break;
         uint64_t now = now_ns();
+        if (s->bye_at != 0 && now >= s->bye_at) {
+            say_bye(s, "power");
+            break;
+        }
         be_periodic(s, now);
         watch_record(s, now);
         if (s->job.running && now >= step) {

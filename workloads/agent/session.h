@@ -26,6 +26,8 @@ struct session {
     int input;
     bool input_ends; /* end of input ends the session (host mode); a serial line has none */
     bool deaf;
+    uint64_t shutdown_ms; /* how long ending takes once the power button was heard */
+    uint64_t bye_at;      /* ns: when a shutdown that was begun is over; 0: none was */
     uint64_t ready_at; /* ns: before it only the power button is heard */
     bool introduced;   /* hello was said once; commands are heard from then on */
     bool greeted;      /* a command has come: no more hello unasked */

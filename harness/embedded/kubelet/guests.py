@@ -17,6 +17,8 @@ from harness.rules.vmi import attached_by_default, dedicated_cpu, get, hugepage_
 
 NONCE = "density.dev/nonce"
 DEAF = "density.dev/deaf"
+SHUTDOWN = "density.dev/shutdown"
+"""Milliseconds the agent takes to shut down."""
 
 
 def guest_shape(vmi: Mapping[str, Any], configuration: Mapping[str, Any], *, pod_uid: str = "") -> GuestShape:
@@ -37,6 +39,9 @@ def guest_shape(vmi: Mapping[str, Any], configuration: Mapping[str, Any], *, pod
         disk=disk_shape(vmi, pod_uid=pod_uid),
         nonce=str(annotations.get(NONCE, "")),
         deaf=str(annotations.get(DEAF, "")).lower() in {"1", "true"},
+        kernel_args=f"density.shutdown={slow}"
+        if (slow := str(annotations.get(SHUTDOWN, ""))).isdigit()
+        else "",
     )
 
 
