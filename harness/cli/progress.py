@@ -76,9 +76,8 @@ class View:
             case Action(what="create"):
                 self._world.expect_guest(record.target, str(record.args.get("nonce", "")))
             case Action(what="step-start"):
-                self._line(
-                    f"step {record.target}: {record.args.get('verb')} {', '.join(record.args.get('fleets', ()))}"
-                )
+                whose = [*record.args.get("fleets", ()), *record.args.get("daemons", ())]
+                self._line(f"step {record.target}: {record.args.get('verb')} {', '.join(whose)}")
             case Action(what="step-done" | "window-end"):
                 self._line(f"{record.what} {record.target} {record.args.get('reason', '')}".rstrip())
             case Kernel():
