@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -67,11 +68,12 @@ def explain(
     memory = _positive("--node-memory", node_memory).value()
     swap = None if node_swap is None else _positive("--node-swap", node_swap).value()
     cpu = None if node_cpu is None else _positive("--node-cpu", node_cpu).milli_value()
-    kubevirt = _settings(kubevirt_config, read_kubevirt) or Settings(value={})
     kubelet = _settings(kubelet_config, read_kubelet)
     try:
+        read = partial(read_kubevirt, column=kubevirt_version)
+        kubevirt = _settings(kubevirt_config, read) or Settings(value={})
         explanations = explain_all(
-            [_manifest(path) for path in manifest],
+            [_manifest(path, kubevirt_version) for path in manifest],
             column=kubevirt_version,
             kubevirt_config=kubevirt.value,
             kubelet_config=None if kubelet is None else kubelet.value,
@@ -124,13 +126,13 @@ def _text(path: Path) -> str:
     return sys.stdin.read() if str(path) == "-" else read_text(path, shown=str(path))
 
 
-def _manifest(path: Path) -> Manifest:
+def _manifest(path: Path, column: str) -> Manifest:
     from harness.explain.sources import Manifest, read_manifest  # noqa: PLC0415
     from harness.spec.errors import SpecError  # noqa: PLC0415
 
     shown = "<stdin>" if str(path) == "-" else str(path)
     try:
-        return read_manifest(_text(path), shown)
+        return read_manifest(_text(path), shown, column=column)
     except SpecError as error:
         return Manifest(file=shown, text="", object=None, mistakes=(error,))
 

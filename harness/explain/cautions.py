@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from harness.explain.companions import resolve
 from harness.explain.model import Caution, Eviction, Explanation, Pod
 from harness.explain.sources import Manifest
 from harness.rules import columns
@@ -34,7 +35,7 @@ def cautions(explanation: Explanation, manifest: Manifest) -> tuple[Caution, ...
     """List what to beware of, most specific first."""
     return tuple(
         Caution(id=claim, text=text)
-        for source in (_written(explanation, manifest), _pod(explanation), _node(explanation))
+        for source in (_written(explanation, manifest), _pod(explanation, manifest), _node(explanation))
         for claim, text in source
     )
 
@@ -102,7 +103,7 @@ def _difference(quantity: Quantity, written: str) -> int:
     return Quantity.parse(_binary_twin(written)).value() - quantity.value()
 
 
-def _pod(explanation: Explanation) -> Iterator[tuple[str, str]]:
+def _pod(explanation: Explanation, manifest: Manifest) -> Iterator[tuple[str, str]]:
     pod, vmi = explanation.pod, explanation.vmi
     if pod is None or vmi is None:
         return
@@ -119,10 +120,13 @@ def _pod(explanation: Explanation) -> Iterator[tuple[str, str]]:
                 "that knows them; older ones start no such VMI (switch off: disabledFeatureGates: [ImageVolume])"
             ),
         )
-    if get(vmi, "spec", "instancetype") is not None:
+    if lacking := resolve(explanation.manifest or {}, manifest.companions).lacking:
         yield (
             "INSTANCETYPE",
-            "the instancetype's cpu and memory are not known here; what it sets is missing below",
+            (
+                f"{' and '.join(lacking)}: not in this file, so what it sets is missing below "
+                "(add it as a further YAML document, after a line with ---)"
+            ),
         )
 
 

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from harness.explain.admitting import admit
 from harness.explain.cautions import cautions
 from harness.explain.model import Admission, Container, Eviction, Explanation, Fit, Pod, Setting
 from harness.explain.sources import Manifest, point
-from harness.rules import admission, columns, grace, schema
-from harness.rules.admission_vm import RUNNING_DEPRECATED, vm_causes
+from harness.rules import columns, grace
 from harness.rules.allocatable import NodeMemory, node_memory
-from harness.rules.defaults import default_spec
 from harness.rules.device_plugins import unrenderable
-from harness.rules.errors import MutationError, QuantityError, RulesError
+from harness.rules.errors import RulesError
 from harness.rules.oom import oom_score_adj
 from harness.rules.pods import is_sidecar, pod_request
 from harness.rules.qos import qos
@@ -26,7 +25,6 @@ from harness.rules.scheduling import MAX_PODS, Room, how_many
 from harness.rules.swap import container_swap, swap_behavior
 from harness.rules.thresholds import MEMORY, Threshold, max_pod_grace, memory_thresholds
 from harness.rules.vmi import spec
-from harness.spec.errors import SpecError
 from harness.units import Bytes
 
 _UNLIMITED_CPU: Final = 10**12
@@ -102,7 +100,7 @@ def explain_one(manifest: Manifest, ground: Ground) -> Explanation:
             setting=setting,
             mistakes=manifest.mistakes,
         )
-    answer, vmi, mistakes = _admit(manifest, setting)
+    answer, vmi, mistakes = admit(manifest, setting)
     bare = Explanation(
         file=manifest.file,
         manifest=manifest.object,
@@ -125,101 +123,6 @@ def explain_one(manifest: Manifest, ground: Ground) -> Explanation:
             answer = Admission(allowed=False, message=str(error))
             bare = replace(bare, admission=answer, mistakes=mistakes)
     return replace(bare, cautions=cautions(bare, manifest))
-
-
-def _admit(
-    manifest: Manifest, setting: Setting
-) -> tuple[Admission, Mapping[str, Any], tuple[SpecError, ...]]:
-    """What the API server and the webhooks say, in their order: decoding, mutating webhook, validating webhook."""
-    obj = manifest.object
-    assert obj is not None
-    kind, version = str(obj["kind"]), str(obj["apiVersion"]).rpartition("/")[2]
-    is_vm = kind == "VirtualMachine"
-    unknown = [problem for problem in manifest.problems if problem.kind == "unknown"]
-    if unknown:
-        text = schema.strict_message(kind, unknown, version=version)
-        status = admission.status(text, code=400, reason="BadRequest")
-        return Admission(allowed=False, message=text, status=status), obj, manifest.mistakes
-    webhook = admission.VM_MUTATOR if is_vm else admission.MUTATOR
-    if wrong := [problem for problem in manifest.problems if problem.kind in {"type", "missing"}]:
-        status = admission.malformed(webhook, wrong)
-        text = ", ".join(cause["message"] for cause in status["details"]["causes"])
-        return Admission(allowed=False, message=text, status=status), obj, manifest.mistakes
-    try:
-        defaulted = default_spec(
-            spec(obj), column=setting.column, configuration=setting.kubevirt, template=is_vm
-        )
-    except (QuantityError, MutationError) as error:
-        status = admission.undecodable(webhook, error)
-        wrong_place = () if manifest.mistakes else (point(manifest, "spec", str(error)),)
-        answer = Admission(allowed=False, message=str(error), status=status)
-        return answer, obj, (*manifest.mistakes, *wrong_place)
-    except RulesError as error:
-        return (
-            Admission(allowed=False, message=str(error)),
-            obj,
-            (*manifest.mistakes, point(manifest, "spec", str(error))),
-        )
-    if odd := [problem for problem in manifest.problems if problem.kind == "quantity"]:
-        status = admission.undecodable(webhook, QuantityError(odd[0].text))
-        return Admission(allowed=False, message=odd[0].text, status=status), obj, manifest.mistakes
-    stored = _stored(obj, defaulted)
-    field = "spec.template.spec" if is_vm else "spec"
-    if is_vm:
-        causes = vm_causes(obj, defaulted, column=setting.column, configuration=setting.kubevirt)
-    else:
-        causes = admission.validate_vmi(stored, column=setting.column, configuration=setting.kubevirt)
-    if causes:
-        webhook = admission.VM_VALIDATOR if is_vm else admission.CREATE_VALIDATOR
-        places = tuple(
-            point(manifest, cause.field or f"{field}.domain", cause.message)
-            for cause in dict.fromkeys(causes)
-            if not any(_same(cause.field, mistake) for mistake in manifest.mistakes)
-        )
-        text = admission.combined(causes)
-        status = admission.refused(webhook, causes)
-        return Admission(allowed=False, message=text, status=status), stored, (*manifest.mistakes, *places)
-    warnings = [schema.DEPRECATED_V1ALPHA3] if version == "v1alpha3" else []
-    if is_vm and obj["spec"].get("running") is not None:
-        warnings.append(RUNNING_DEPRECATED)
-    answer = Admission(allowed=True, warnings=tuple(warnings))
-    return (answer, *_vmi_of(manifest, setting, stored)) if is_vm else (answer, stored, manifest.mistakes)
-
-
-def _stored(obj: Mapping[str, Any], vmi_spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The object with its VMI spec replaced, as v1."""
-    out: dict[str, Any] = {**obj, "apiVersion": "kubevirt.io/v1", "spec": vmi_spec}
-    if obj["kind"] == "VirtualMachine":
-        out["spec"] = {**obj["spec"], "template": {**obj["spec"]["template"], "spec": vmi_spec}}
-    return out
-
-
-def _vmi_of(
-    manifest: Manifest, setting: Setting, vm: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], tuple[SpecError, ...]]:
-    """An accepted VM's VMI goes through its own webhooks later: what they refuse is a mistake in the template."""
-    try:
-        vmi_spec = default_spec(
-            spec(manifest.object or {}), column=setting.column, configuration=setting.kubevirt
-        )
-    except RulesError as error:
-        return vm, (*manifest.mistakes, point(manifest, "spec.template.spec", str(error)))
-    template = vm["spec"]["template"]
-    vmi = {"metadata": template.get("metadata") or {}, "spec": vmi_spec}
-    causes = admission.validate_vmi(vmi, column=setting.column, configuration=setting.kubevirt)
-    mistakes = tuple(
-        point(
-            manifest,
-            f"spec.template.{cause.field}" if cause.field else "spec.template.spec.domain",
-            f"the VM is accepted, but no VMI comes of it: {cause.message}",
-        )
-        for cause in dict.fromkeys(causes)
-    )
-    return _stored(vm, vmi_spec), (*manifest.mistakes, *mistakes)
-
-
-def _same(field: str, mistake: SpecError) -> bool:
-    return bool(field) and mistake.message.startswith(f"{field}:")
 
 
 def _with_pod(bare: Explanation, obj: Mapping[str, Any], ground: Ground) -> Explanation:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import yaml
 
+from harness.explain.companions import KINDS, documents
 from harness.rules import schema
 from harness.rules.columns import DEFAULT_COLUMN
 from harness.rules.errors import QuantityError
+from harness.rules.instancetype import API_VERSION, instancetype_causes
+from harness.rules.preference import preference_causes
 from harness.rules.quantities import Quantity
 from harness.rules.schema import Problem, Step
 from harness.spec.errors import SpecError, closest
@@ -102,6 +105,8 @@ class Manifest:
     mistakes: tuple[SpecError, ...] = ()
     problems: tuple[Problem, ...] = ()
     """Fields that are unknown or of the wrong type."""
+    companions: tuple[Mapping[str, Any], ...] = ()
+    """Instance types and preferences of the same file that a cluster would take."""
 
     @property
     def kind(self) -> str:
@@ -148,10 +153,52 @@ class Places:
 
 def read_manifest(text: str, file: str, *, column: str = DEFAULT_COLUMN) -> Manifest:
     """Read a VMI or VM manifest of one KubeVirt version. Raises ColumnError only: mistakes stand in the result."""
+    if "\n---" in text and (several := _several(text, file, column)) is not None:
+        return several
     try:
         value = load(text, file)
     except SpecError as error:
         return Manifest(file=file, text=text, object=None, mistakes=(error,))
+    return _manifest(value, text, file, column)
+
+
+def _several(text: str, file: str, column: str) -> Manifest | None:
+    """One VM or VMI with its instance types and preferences; None for any other set of documents."""
+    main: list[tuple[Any, str]] = []
+    companions: list[Mapping[str, Any]] = []
+    mistakes: list[SpecError] = []
+    for part in documents(text):
+        try:
+            value = load(part, file)
+        except SpecError:
+            return None
+        kind = value.get("kind") if isinstance(value, Mapping) else None
+        if kind in KINDS:
+            wrong = _companion(value, str(kind), Places(part, file), column)
+            mistakes += wrong
+            companions += [] if wrong else [value]
+        else:
+            main.append((value, part))
+    if len(main) != 1:
+        return None
+    manifest = _manifest(*main[0], file, column)
+    listed = sorted((*manifest.mistakes, *mistakes), key=lambda mistake: (mistake.line, mistake.column))
+    return replace(manifest, mistakes=tuple(listed), companions=tuple(companions))
+
+
+def _companion(value: Mapping[str, Any], kind: str, places: Places, column: str) -> list[SpecError]:
+    """What the API server and its webhook would refuse of an instance type or a preference."""
+    if value.get("apiVersion") != API_VERSION:
+        found = value.get("apiVersion")
+        return [places.error(("apiVersion",), f"apiVersion {found!r} is not served; expected {API_VERSION}")]
+    problems = (*schema.check(value, kind, column=column), *schema.missing(value, kind, column=column))
+    if problems:
+        return [problem_error(problem, value, places, column=column) for problem in problems]
+    causes = instancetype_causes if kind.endswith("Instancetype") else preference_causes
+    return [places.error(steps(cause.field), cause.message) for cause in causes(value["spec"])]
+
+
+def _manifest(value: Any, text: str, file: str, column: str) -> Manifest:
     places = Places(text, file)
     if (other := _not_a_vmi(value, places)) is not None:
         return Manifest(file=file, text=text, object=None, mistakes=(other,))
@@ -168,8 +215,12 @@ def read_manifest(text: str, file: str, *, column: str = DEFAULT_COLUMN) -> Mani
 
 def point(manifest: Manifest, dotted: str, message: str) -> SpecError:
     """Make an error about a field of a manifest, given as Kubernetes prints it (`spec.domain.memory.guest`)."""
-    path = tuple(int(step) if step.isdecimal() else step for step in re.findall(r"[^.\[\]]+", dotted))
-    return Places(manifest.text, manifest.file).error(path, message)
+    return Places(manifest.text, manifest.file).error(steps(dotted), message)
+
+
+def steps(dotted: str) -> tuple[Step, ...]:
+    """A path as Kubernetes prints it, in steps."""
+    return tuple(int(step) if step.isdecimal() else step for step in re.findall(r"[^.\[\]]+", dotted))
 
 
 def _not_a_vmi(value: Any, places: Places) -> SpecError | None:

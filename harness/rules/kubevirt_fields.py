@@ -97,11 +97,4 @@ InterfaceBindingMigration: method
 USBSelector: product! vendor!
 CustomProfile: localhostProfile runtimeDefaultProfile:b
 TokenBucketRateLimiter: burst!:i qps!:n
-VirtualMachineInstancetype: apiVersion kind metadata:ObjectMeta spec!:VirtualMachineInstancetypeSpec
-VirtualMachineInstancetypeSpec: annotations:{s cpu!:CdiCPUInstancetype gpus:[GPU hostDevices:[HostDevice
-  ioThreads:DiskIOThreads ioThreadsPolicy launchSecurity:LaunchSecurity memory!:CdiMemoryInstancetype
-  nodeSelector:{s schedulerName
-CdiCPUInstancetype: dedicatedCPUPlacement:b guest!:i isolateEmulatorThread:b maxSockets:i model numa:NUMA
-  realtime:Realtime
-CdiMemoryInstancetype: guest!:q hugepages:Hugepages maxGuest:q overcommitPercent:i
 """

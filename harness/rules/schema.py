@@ -17,7 +17,10 @@ from harness.rules.errors import QuantityError
 from harness.rules.quantities import Quantity
 from harness.rules.vocabulary import Vocabulary, vocabulary
 
-KINDS: Final = ("VirtualMachineInstance", "VirtualMachine", "KubeVirt", "VirtualMachineInstancetype")
+KINDS: Final = (
+    "VirtualMachineInstance", "VirtualMachine", "KubeVirt", "VirtualMachineInstancetype",
+    "VirtualMachineClusterInstancetype", "VirtualMachinePreference", "VirtualMachineClusterPreference",
+)  # fmt: skip
 VERSIONS: Final = ("v1", "v1alpha3")
 DEPRECATED_V1ALPHA3: Final = "kubevirt.io/v1alpha3 is now deprecated and will be removed in a future release."
 """Warning header (299) of every request to v1alpha3; the object is stored as v1."""

@@ -1,6 +1,6 @@
 """The fields of one KubeVirt version: types, what they require, and what a later version brought.
 
-Source: rules.vmi_fields and rules.kubevirt_fields (KubeVirt main), less what rules.newer_fields says came later.
+Source: rules.vmi_fields, rules.kubevirt_fields and rules.instancetype_fields (KubeVirt main), less what rules.newer_fields says came later.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.rules import columns
+from harness.rules.instancetype_fields import INSTANCETYPE_FIELDS
 from harness.rules.kubevirt_fields import KUBEVIRT_FIELDS
 from harness.rules.newer_fields import NEWER_FIELDS, ONCE_REQUIRED
 from harness.rules.vmi_fields import VMI_FIELDS
@@ -53,7 +54,7 @@ def _main() -> tuple[Mapping[str, Fields], Mapping[str, tuple[str, ...]]]:
     out: dict[str, dict[str, str]] = {}
     required: dict[str, tuple[str, ...]] = {}
     kind = ""
-    for line in (VMI_FIELDS + KUBEVIRT_FIELDS).splitlines():
+    for line in (VMI_FIELDS + KUBEVIRT_FIELDS + INSTANCETYPE_FIELDS).splitlines():
         words = line.split()
         if not line.startswith(" "):
             kind = words.pop(0).rstrip(":")

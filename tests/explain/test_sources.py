@@ -257,3 +257,19 @@ def test_kubevirt_settings(text: str, value: dict[str, object], lines: list[str]
 )
 def test_kubelet_settings(text: str, lines: list[str]) -> None:
     assert [str(m) for m in read_kubelet(text, "k").mistakes] == lines
+
+
+def test_a_field_newer_than_the_version_is_named_with_the_version_that_brought_it() -> None:
+    text = _HEAD + "    devices: {}\n    memory: {guest: 1Gi, reservedOverhead: {addedOverhead: 1Mi}}\n"
+    assert read_manifest(text, "a.yaml", column="v1.8").mistakes == ()
+    assert [str(mistake) for mistake in read_manifest(text, "a.yaml", column="v1.7").mistakes] == [
+        'a.yaml:7:26: unknown field "spec.domain.memory.reservedOverhead"; KubeVirt has it since v1.8'
+    ]
+    settings = "developerConfiguration:\n  disabledFeatureGates: [ImageVolume]\n"
+    assert read_kubevirt(settings, "k.yaml", column="v1.8").mistakes == ()
+    assert [str(mistake) for mistake in read_kubevirt(settings, "k.yaml", column="v1.7").mistakes] == [
+        (
+            'k.yaml:2:3: unknown field "developerConfiguration.disabledFeatureGates"; KubeVirt has it since v1.8 '
+            "(did you mean 'featureGates'?)"
+        )
+    ]

@@ -1,4 +1,4 @@
-"""Field tree, admission beyond the recordings, instancetypes, phases and durations."""
+"""Field tree, admission beyond the recordings, phases and durations."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import pytest
 from harness.rules import admission, schema
 from harness.rules.defaults import default_vmi
 from harness.rules.durations import parse_duration, text
-from harness.rules.errors import ManifestError, ThresholdError
-from harness.rules.instancetype import apply_memory, overcommit_request
+from harness.rules.errors import ThresholdError
 from harness.rules.phase import outcome, restarts, start_backoff
-from harness.rules.quantities import Quantity
 
 _KIND = "VirtualMachineInstance"
 
@@ -302,38 +300,6 @@ def test_more_than_ten_causes_are_counted() -> None:
     causes = [admission.Cause(admission.INVALID, str(number)) for number in range(12)]
     assert admission.combined(causes) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, and 2 more validation errors"
     assert len(admission.refused(admission.CREATE_VALIDATOR, causes)["details"]["causes"]) == 10
-
-
-@pytest.mark.parametrize(
-    ("guest", "percent", "request_"),
-    [
-        ("1Gi", 15, "912680576"),  # 1073741824 x 0.85 in float32
-        ("2Gi", 50, "1Gi"),
-        ("128Mi", 10, "120795952"),
-        ("1G", 20, "800M"),
-        ("1Gi", 100, "0"),
-        ("1Gi", 0, "1Gi"),
-    ],
-)
-def test_instancetype_percent_is_float32(guest: str, percent: int, request_: str) -> None:
-    assert str(overcommit_request(Quantity.parse(guest), percent)) == request_
-
-
-def test_instancetype_memory() -> None:
-    spec = apply_memory({"domain": {"devices": {}}}, {"memory": {"guest": "2Gi", "overcommitPercent": 50}})
-    assert spec["domain"]["memory"] == {"guest": "2Gi"}
-    assert spec["domain"]["resources"] == {"requests": {"memory": "1Gi"}}
-    for instancetype, message in (
-        ({"memory": {"guest": "1Gi", "overcommitPercent": 101}}, "must be in range between 0 and 100"),
-        (
-            {"memory": {"guest": "1Gi", "overcommitPercent": 5, "hugepages": {"pageSize": "2Mi"}}},
-            "not be requested together",
-        ),
-    ):
-        with pytest.raises(ManifestError, match=message):
-            apply_memory({"domain": {}}, instancetype)
-    with pytest.raises(ManifestError, match="conflicts with selected instance type"):
-        apply_memory({"domain": {"memory": {"guest": "1Gi"}}}, {"memory": {"guest": "1Gi"}})
 
 
 def test_phases_of_evictions() -> None:
