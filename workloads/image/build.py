@@ -20,8 +20,8 @@ class GuestImage:
     kernel: Path
     initramfs: Path
     release: str
-    agent: Path
     missing: tuple[str, ...] = ()
+    agent: Path | None = None
 
 
 def build(
