@@ -2,6 +2,8 @@
 VENV    ?= .venv
 PY      := $(VENV)/bin/python
 CLUSTER ?= local
+FULL    ?=
+TIER    := $(if $(filter-out 0 no,$(FULL)),--density-tier=full)
 ARGS    ?=
 
 .DEFAULT_GOAL := help
@@ -24,11 +26,11 @@ lint: setup ## ruff, mypy strict, import contracts
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-cache
 
-e2e: setup ## the main job: every road scenario on real guests, one test per claim (CLUSTER=local|kind|kubeconfig)
+e2e: setup ## the main job: scenarios on real guests, one test per claim (CLUSTER=local|kind|kubeconfig; FULL=1: every topic, 40 min)
 ifeq ($(CLUSTER),kind)
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,e2e]'
 endif
-	$(PY) -m pytest suites --density-cluster=$(CLUSTER) --junitxml=junit-e2e.xml $(ARGS)
+	$(PY) -m pytest suites --density-cluster=$(CLUSTER) $(TIER) --junitxml=junit-e2e.xml $(ARGS)
 
 soak: setup ## slow or random by nature: every scenario seen to fail, kill -9 at random points
 	$(PY) -m pytest tests -m soak $(ARGS)
