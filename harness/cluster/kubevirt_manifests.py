@@ -8,6 +8,7 @@ Field names: KubeVirt v1 API (staging/src/kubevirt.io/api/core/v1/types.go).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,13 @@ OPERATOR_FILE = "kubevirt-operator.yaml"
 CR_FILE = "kubevirt-cr.yaml"
 CRD = "kubevirts.kubevirt.io"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
-TRAPS = ("ImageVolume", "Template")
-"""Beta gates, on by default since v1.9: the first mounts container disks as image volumes, which API servers before 1.35
-strip and old containerds mount empty; the second deploys pods a density run has no use for (kubevirt
-pkg/virt-config/featuregate/active.go, cozystack/cozystack#3190)."""
+TEMPLATE = "Template"
+"""Beta gate, on by default since v1.9: deploys pods that a density run has no use for."""
+IMAGE_VOLUME = "ImageVolume"
+"""Beta gate, on by default since v1.9: mounts container disks and boot kernels as image volumes, which API servers
+before 1.35 strip and containerds before 2.1 mount empty (kubevirt pkg/virt-config/featuregate/active.go,
+cozystack/cozystack#3190). Where both are newer it is left alone: that is how such clusters are run and recorded."""
+_IMAGE_VOLUMES = {"kubelet": (1, 35), "containerd": (2, 1)}
 _DOWNLOAD = aiohttp.ClientTimeout(total=120.0, sock_connect=15.0)
 
 
@@ -135,18 +139,41 @@ def _operator(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "spec": {**spec, "replicas": 1, "template": {**template, "spec": pod}}}
 
 
+def traps(nodes: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the gates to switch off on these nodes."""
+    infos = [(node.get("status") or {}).get("nodeInfo") or {} for node in nodes]
+    fit = bool(infos) and all(
+        _version(str(info.get("kubeletVersion", "")).removeprefix("v")) >= _IMAGE_VOLUMES["kubelet"]
+        and str(info.get("containerRuntimeVersion", "")).startswith("containerd://")
+        and _version(str(info["containerRuntimeVersion"]).removeprefix("containerd://"))
+        >= _IMAGE_VOLUMES["containerd"]
+        for info in infos
+    )
+    return (TEMPLATE,) if fit else (IMAGE_VOLUME, TEMPLATE)
+
+
+def _version(text: str) -> tuple[int, int]:
+    found = re.match(r"v?(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
 def custom_resource(
-    manifests: Manifests, *, emulation: bool, workload_labels: Mapping[str, str]
+    manifests: Manifests,
+    *,
+    emulation: bool,
+    workload_labels: Mapping[str, str],
+    off: Iterable[str] = (IMAGE_VOLUME, TEMPLATE),
 ) -> dict[str, Any]:
-    """Return the CR to apply: the release's with what a density run on small nodes needs."""
+    """Return the CR to apply: the release's with what a density run on small nodes needs. `off`: gates to switch off."""
+    off = tuple(off)
     spec = dict(manifests.cr.get("spec") or {})
     configuration = dict(spec.get("configuration") or {})
     developer = dict(configuration.get("developerConfiguration") or {})
     developer["useEmulation"] = emulation
     if manifests.gates:
-        developer["disabledFeatureGates"] = sorted({*(developer.get("disabledFeatureGates") or ()), *TRAPS})
+        developer["disabledFeatureGates"] = sorted({*(developer.get("disabledFeatureGates") or ()), *off})
         if developer.get("featureGates"):
-            developer["featureGates"] = [g for g in developer["featureGates"] if g not in TRAPS]
+            developer["featureGates"] = [g for g in developer["featureGates"] if g not in off]
     configuration["developerConfiguration"] = developer
     return {
         **manifests.cr,

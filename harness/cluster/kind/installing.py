@@ -14,6 +14,7 @@ from harness.cluster.kind.settings import KindSettings
 from harness.cluster.kubevirt import Progress
 from harness.kube.connection import connect
 from harness.kube.objects import Objects
+from harness.kube.resources import NODES
 from harness.rules.columns import column
 from harness.rules.errors import ColumnError
 
@@ -34,7 +35,8 @@ async def provide(
                     "KubeVirt is not installed in this cluster: give --kubevirt-manifests DIR|URL"
                 )
             progress(f"installing KubeVirt from {manifests.source}")
-            await _install(live, manifests)
+            nodes, _ = await objects.list_all(NODES)
+            await _install(live, manifests, off=kubevirt_manifests.traps(nodes))
             namespace = manifests.namespace
         else:
             namespace = cr["metadata"].get("namespace", "kubevirt")
@@ -60,7 +62,7 @@ async def provide(
         }
 
 
-async def _install(live: Live, manifests: kubevirt_manifests.Manifests) -> None:
+async def _install(live: Live, manifests: kubevirt_manifests.Manifests, *, off: tuple[str, ...]) -> None:
     documents = kubevirt_manifests.operator_documents(manifests)
     await _kubectl(live, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=documents)
     await _kubectl(
@@ -71,7 +73,7 @@ async def _install(live: Live, manifests: kubevirt_manifests.Manifests) -> None:
         f"--timeout={APPLY:.0f}s",
     )
     resource = kubevirt_manifests.custom_resource(
-        manifests, emulation=live.emulation, workload_labels={WORKER_LABEL: "true"}
+        manifests, emulation=live.emulation, workload_labels={WORKER_LABEL: "true"}, off=off
     )
     await _kubectl(live, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=[resource])
 

@@ -21,7 +21,7 @@ MARKER = "density.dev/embedded"
 FACTS = (
     'test -e /sys/fs/cgroup/cgroup.controllers && echo "cgroup v2" || echo "cgroup v1"; '
     'test -c /dev/kvm && test -r /dev/kvm && test -w /dev/kvm && echo "kvm yes" || echo "kvm no"; '
-    'test -r /dev/kmsg && echo "kmsg yes" || echo "kmsg no"; '
+    '(exec 9</dev/kmsg) 2>/dev/null && echo "kmsg yes" || echo "kmsg no"; '
     'test -w /sys/kernel/mm/ksm/run && echo "ksm yes" || { test -e /sys/kernel/mm/ksm/run && echo "ksm ro" || echo "ksm no"; }; '
     '(echo -1 > /proc/self/oom_score_adj) 2>/dev/null && echo "adj yes" || echo "adj no"; '
     'echo "kernel $(uname -r)"'

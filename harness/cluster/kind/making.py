@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ async def build_agent(guest_kernel: Path | None = None) -> tuple[GuestImage, Arc
         raise ClusterError(str(error)) from error
 
 
+PRESSURE = ("MemoryPressure", "DiskPressure", "PIDPressure")
+
 MakeAgent = Callable[[], Awaitable[tuple[GuestImage, Archive]]]
 
 
@@ -52,30 +54,41 @@ def write_kubeconfig(claim: Claim, text: str, *, host: str) -> None:
 
 
 async def nodes_ready(connection: Connection, count: int, *, seconds: float) -> bool:
-    """Wait until so many nodes are Ready; whether they are our own API server's. Raises ClusterError naming who is not."""
+    """Wait until so many nodes are Ready and under no pressure; whether they are our own API server's.
+
+    Raises ClusterError naming who is not.
+    """
     seen: dict[str, Mapping[str, Any]] = {}
     try:
-        async with asyncio.timeout(seconds):
-            async for event in Watcher(connection, NODES).events():
+        async with asyncio.timeout(seconds), aclosing(Watcher(connection, NODES).events()) as events:
+            async for event in events:
                 if isinstance(event, Seen):
+                    if event.type == "DELETED":
+                        seen.pop(event.object["metadata"]["name"], None)
+                        continue
                     seen[event.object["metadata"]["name"]] = event.object
-                    if sum(map(is_ready, seen.values())) >= count:
+                    if not any(map(why_not_ready, seen.values())) and len(seen) >= count:
                         marks = (node["metadata"].get("annotations") or {} for node in seen.values())
                         return any(living.MARKER in mark for mark in marks)
     except TimeoutError:
-        late = sorted(name for name, node in seen.items() if not is_ready(node)) or ["no node"]
+        late = sorted(f"{name}{why}" for name, node in seen.items() if (why := why_not_ready(node)))
         raise ClusterError(
-            f"{len(late)} of {count} nodes are not Ready after {seconds:g} s: {', '.join(late)}"
+            f"{len(late) or count - len(seen)} of {count} nodes are not Ready after {seconds:g} s: "
+            f"{', '.join(late) or 'not seen'}"
         ) from None
     except KubeError as error:
         raise ClusterError(f"the new cluster's API does not answer: {error}") from error
     raise ClusterError("the watch of nodes ended")
 
 
-def is_ready(node: Mapping[str, Any]) -> bool:
-    """Whether a node's Ready condition is true."""
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+def why_not_ready(node: Mapping[str, Any]) -> str:
+    """Return ` (…)`, what keeps a node from being Ready and free of pressure; '' if nothing does."""
+    conditions = {c.get("type"): c for c in (node.get("status") or {}).get("conditions") or ()}
+    ready = conditions.get("Ready") or {}
+    if ready.get("status") != "True":
+        return f" ({' '.join(str(ready.get('message') or ready.get('reason') or 'no word of it').split())[:200]})"
+    pressed = [name for name in PRESSURE if (conditions.get(name) or {}).get("status") == "True"]
+    return f" ({', '.join(pressed)})" if pressed else ""
 
 
 def archives_in(directory: str) -> tuple[Path, ...]:

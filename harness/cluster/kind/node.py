@@ -57,6 +57,10 @@ WORKING_SET = (
     "cat /sys/fs/cgroup/memory/memory.usage_in_bytes /sys/fs/cgroup/memory/memory.stat"
 )
 
+SCHEDULABLE = "kubevirt.io/schedulable"
+DEVICES = "devices.kubevirt.io/"
+"""Resources of virt-handler's device plugins: kvm, tun, vhost-net, …"""
+
 RESTART = 60.0
 """Seconds for `systemctl restart kubelet`: stopping may take its TimeoutStopSec."""
 IN_FORCE = 90.0
@@ -74,6 +78,47 @@ class Sized:
     """Whether the engine's limit holds; without it the node runs into its machine's limit, not its own."""
     why: str = ""
     """Why a lesser method was chosen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What VMIs need of a node, as its status and virt-handler's label tell it.
+
+    A restarted kubelet has no devices until virt-handler has registered them again, seconds later; a pod that came
+    meanwhile would be refused (UnexpectedAdmissionError). Until the kubelet's first report its old status stands.
+    """
+
+    reported: str
+    """When the kubelet last patched its status (the Ready condition's lastHeartbeatTime)."""
+    schedulable: bool
+    devices: frozenset[str]
+    """Of virt-handler's device plugins, those of which there are some."""
+
+    @classmethod
+    def of(cls, node: Mapping[str, Any]) -> Offer:
+        """Read a node."""
+        status = node.get("status") or {}
+        none: Mapping[str, Any] = {}
+        ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), none)
+        labels = node["metadata"].get("labels") or {}
+        return cls(
+            reported=str(ready.get("lastHeartbeatTime") or ""),
+            schedulable=labels.get(SCHEDULABLE) == "true",
+            devices=frozenset(
+                name
+                for name, amount in (status.get("allocatable") or {}).items()
+                if name.startswith(DEVICES) and str(amount) != "0"
+            ),
+        )
+
+    def lacks(self, before: Offer) -> str:
+        """What is not as it was before its kubelet was restarted, '' if it is all there again."""
+        if before.reported and self.reported == before.reported:
+            return "its kubelet has reported nothing since"
+        if before.schedulable and not self.schedulable:
+            return f"label {SCHEDULABLE} is not true"
+        missing = sorted(before.devices - self.devices)
+        return f"no {', '.join(missing)}" if missing else ""
 
 
 class Node:
@@ -198,32 +243,28 @@ class Node:
         await run(self.name, "sh", "-c", kubelet.REPLACE, "sh", target, stdin=content.encode())
         await self.restart()
 
-    async def offers(self, objects: Objects) -> tuple[str, str]:
-        """What virt-handler says of the node: schedulable for VMIs, and KVM devices. Raises KubeError."""
-        node = await objects.get(NODES, self.name)
-        labels = node["metadata"].get("labels") or {}
-        allocatable = (node.get("status") or {}).get("allocatable") or {}
-        kvm = str(allocatable.get("devices.kubevirt.io/kvm", ""))
-        return str(labels.get("kubevirt.io/schedulable", "")), "some" if kvm not in {"", "0"} else ""
+    async def offers(self, objects: Objects) -> Offer:
+        """What the node offers VMIs now. Raises KubeError."""
+        return Offer.of(await objects.get(NODES, self.name))
 
-    async def until_offered(self, objects: Objects, before: tuple[str, str]) -> None:
-        """Wait until virt-handler offers the node again as it did: a restarted kubelet has forgotten its devices.
+    async def until_offered(self, objects: Objects, before: Offer) -> None:
+        """Wait until the node offers VMIs again what it did: a restarted kubelet has forgotten its devices.
 
         Raises ClusterError.
         """
-        now = before
+        lacks = "its kubelet has reported nothing since"
         try:
             async with asyncio.timeout(IN_FORCE):
                 while True:
                     with suppress(KubeError):
-                        now = await self.offers(objects)
-                        if all(had in {"", has} for had, has in zip(before, now, strict=True)):
+                        lacks = (await self.offers(objects)).lacks(before)
+                        if not lacks:
                             return
                     await asyncio.sleep(LOOK_AGAIN)
         except TimeoutError as error:
             raise ClusterError(
-                f"node {self.name}: KubeVirt does not offer it again after its kubelet's restart "
-                f"(schedulable, KVM: {now}; before: {before})"
+                f"node {self.name} does not take VMIs again {IN_FORCE:g} s after its kubelet's restart: {lacks}; "
+                "is virt-handler there?"
             ) from error
 
     async def restart(self) -> None:

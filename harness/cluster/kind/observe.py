@@ -41,7 +41,10 @@ def owner(pod: Mapping[str, Any]) -> Owner:
 
 
 class Observation:
-    """Looks at some nodes. `ids`: container id → node name, of all nodes (a kill may be in any)."""
+    """Looks at some nodes. `ids`: container id → node name, of all nodes (a kill may be in any).
+
+    `kmsg`: whether the kernel log can be read in them; root may be refused it in a user namespace.
+    """
 
     def __init__(
         self,
@@ -50,11 +53,13 @@ class Observation:
         nodes: tuple[str, ...],
         ids: Mapping[str, str],
         kubeconfig: Mapping[str, Any],
+        kmsg: bool = True,
     ) -> None:
         self._engine = engine
         self._nodes = nodes
         self._ids = ids
         self._kubeconfig = kubeconfig
+        self._kmsg = kmsg
         self._owners: dict[str, Owner] = {}
         self._said = ""
         self._queue: asyncio.Queue[Reading | BaseException] = asyncio.Queue(_QUEUE)
@@ -63,7 +68,7 @@ class Observation:
         """Yield readings until closed. Raises ClusterError when a node can't be read any more."""
         tasks = [asyncio.create_task(self._told(self._own()), name="probe owners")]
         for number, node in enumerate(self._nodes):
-            work = self._node(node, kmsg=number == 0)
+            work = self._node(node, host=number == 0)
             tasks.append(asyncio.create_task(self._told(work), name=f"probe {node}"))
         try:
             while True:
@@ -95,15 +100,15 @@ class Observation:
         except KubeError as error:
             raise ClusterError(f"the probe can't tell pods apart: {error}") from error
 
-    async def _node(self, node: str, *, kmsg: bool) -> None:
+    async def _node(self, node: str, *, host: bool) -> None:
         looks = Looks(node, self._owners)
-        log = Kmsg(self._ids, self._owners) if kmsg else None
+        log = Kmsg(self._ids, self._owners) if host and self._kmsg else None
         clock = asyncio.get_running_loop().time
         failing_since: float | None = None
         while True:
             before = looks.count
             try:
-                await self._stream(node, looks, log)
+                await self._stream(node, looks, log, host=host)
                 why = "its stream ended"
             except CallError as error:
                 why = str(error)
@@ -113,12 +118,12 @@ class Observation:
             await self._queue.put(note("reconnect", f"{node}: {why}; reading it again"))
             await asyncio.sleep(AGAIN)
 
-    async def _stream(self, node: str, looks: Looks, log: Kmsg | None) -> None:
+    async def _stream(self, node: str, looks: Looks, log: Kmsg | None, *, host: bool) -> None:
         call = self._engine.call(
             "exec",
             "--interactive",
             node,
-            *remote_command(kmsg=log is not None),
+            *remote_command(host=host, kmsg=log is not None),
             seconds=_END,
             name=f"{self._engine.flavour} exec {node} (probe)",
         )

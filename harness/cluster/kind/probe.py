@@ -25,7 +25,7 @@ LOOKS = 36_000
 """Four hours."""
 
 NODE_PROGRAM = r"""
-kmsg=$1; looks=$2; period=$3; proc=$4
+host=$1; looks=$2; period=$3; proc=$4; kmsg=$5
 if [ -e /sys/fs/cgroup/memory.stat ]; then root=/sys/fs/cgroup; v=2; else root=/sys/fs/cgroup/memory; v=1; fi
 for d in kubelet.slice/kubelet-kubepods.slice kubelet/kubepods kubepods.slice kubepods; do
   if [ -d "$root/$d" ]; then pods="$root/$d"; break; fi
@@ -50,7 +50,7 @@ while [ "$n" -lt "$looks" ]; do
   for g in "$root" "$pods" "$pods"/*pod????????[-_]* "$pods"/*burstable*/*pod????????[-_]* "$pods"/*besteffort*/*pod????????[-_]*; do
     if [ -d "$g" ]; then for f; do list="$list $g/$f"; done; fi
   done
-  grep -sHE '^([0-9]+|max|(anon|inactive_file|total_inactive_file|total_rss|total_swap|swap|oom|oom_kill|max|under_oom) [0-9]+|(some|full) .*)$' $list
+  grep -sHE '^([0-9]+|max|(anon|file|inactive_file|total_inactive_file|total_rss|total_swap|swap|oom|oom_kill|max|under_oom) [0-9]+|(some|full) .*)$' $list
   if [ $((n % 2)) = 0 ]; then
     for g in "$pods"/*pod????????[-_]* "$pods"/*burstable*/*pod????????[-_]* "$pods"/*besteffort*/*pod????????[-_]*; do
       for c in "$g"/*/cgroup.procs; do
@@ -67,7 +67,7 @@ while [ "$n" -lt "$looks" ]; do
       done
     done
   fi
-  if [ "$kmsg" = 1 ] && [ $((n % 4)) = 0 ]; then
+  if [ "$host" = 1 ] && [ $((n % 4)) = 0 ]; then
     if [ -e "$proc/meminfo" ]; then m="$proc/meminfo"; else m=/proc/meminfo; fi
     grep -sHE '^(MemTotal|MemFree|MemAvailable|SwapTotal|SwapFree):' "$m"
     grep -sHE '^[0-9]+$' /sys/kernel/mm/ksm/*
@@ -83,9 +83,10 @@ kill $reader $watcher 2>/dev/null
 """
 
 
-def remote_command(*, kmsg: bool) -> tuple[str, ...]:
-    """Return the argument list that runs in a node."""
-    return ("sh", "-c", NODE_PROGRAM, "sh", "1" if kmsg else "0", str(LOOKS), str(PERIOD), PROC)
+def remote_command(*, host: bool, kmsg: bool) -> tuple[str, ...]:
+    """Return the argument list that runs in a node. `host`: with the machine's own rows; `kmsg`: with its kernel log."""
+    flags = tuple("1" if flag else "0" for flag in (host, kmsg))
+    return ("sh", "-c", NODE_PROGRAM, "sh", flags[0], str(LOOKS), str(PERIOD), PROC, flags[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,9 +184,12 @@ class Looks:
 
     def _group(self, group: str, files: Mapping[str, list[str]]) -> Reading | None:
         usage = _number(files.get("memory.current") or files.get("memory.usage_in_bytes"))
+        stat = _rows(files.get("memory.stat", []))
+        if usage is None and group == self.root and "file" in stat:
+            # the true root of v2 has no memory.current; a kubelet adds these (opencontainers/cgroups fs2/memory.go)
+            usage = stat.get("anon", 0) + stat["file"]
         if usage is None:  # it vanished while being read
             return None
-        stat = _rows(files.get("memory.stat", []))
         inactive = stat.get("total_inactive_file", stat.get("inactive_file", 0))
         events = _rows(files.get("memory.events", []) or files.get("memory.oom_control", []))
         data: dict[str, Any] = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from harness.cluster.base import Evidence, NodeHandle, NodeRequest, Reading, Undo
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.cluster.kind import live as living
+from harness.cluster.kind.allowance import requested
 from harness.cluster.kind.live import Live
 from harness.cluster.kind.node import Node, Sized
 from harness.cluster.kind.observe import Observation
@@ -26,6 +28,11 @@ from workloads.image.oci import INITRD_PATH, KERNEL_PATH
 
 KERNEL_ARGS = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off no_timer_check 8250.nr_uarts=1 audit=0"
 """As suites/manifests/agent.yaml has them; nonce and deafness are added."""
+
+
+CALM = {"evictionPressureTransitionPeriod": "30s"}
+"""Unless a scenario says otherwise. A kubelet keeps MemoryPressure for 5 minutes by default, and a run ends only when
+its nodes are well again."""
 
 
 class KindCluster:
@@ -90,6 +97,13 @@ class KindCluster:
     # -- what it is ----------------------------------------------------------------------------------------------------
 
     @property
+    def address(self) -> Mapping[str, str]:
+        """Where it is reached again when this process is gone: the file goes when the cluster does."""
+        live = self.live
+        context = str(live.kubeconfig.get("current-context") or "")
+        return {"kubeconfig": str(live.claim.kubeconfig), "context": context}
+
+    @property
     def live(self) -> Live:
         """The cluster. Raises ClusterError before it is up."""
         if self._live is None:
@@ -138,13 +152,14 @@ class KindCluster:
         handles: list[NodeHandle] = []
         async with connect(live.kubeconfig) as connection:
             objects = Objects(connection, patience=0.0)
-            for request, node in zip(nodes, live.nodes, strict=False):
+            for asked, node in zip(nodes, live.nodes, strict=False):
+                request = replace(asked, kubelet={**CALM, **asked.kubelet})
                 sized = await self._prepare(request, node, objects)
                 handles.append(NodeHandle(name=request.name, kube_name=node.name, memory=sized.memory))
         return tuple(handles)
 
     async def _prepare(self, request: NodeRequest, node: Node, objects: Objects) -> Sized:
-        memory = await self._with_allowance(request, node)
+        memory = await self._with_allowance(request, node, objects)
         how: str = self._settings.node_size
         try:
             before = await node.offers(Objects(objects.connection, patience=10.0))
@@ -163,16 +178,18 @@ class KindCluster:
         self._report(request, sized)
         return sized
 
-    async def _with_allowance(self, request: NodeRequest, node: Node) -> Bytes | None:
-        """What a node's own daemons use comes on top of what the scenario asks for. Raises NotObservable."""
+    async def _with_allowance(self, request: NodeRequest, node: Node, objects: Objects) -> Bytes | None:
+        """What a node's own daemons use or request comes on top of what the scenario asks for. Raises NotObservable."""
         if request.memory is None:
             return None
         settings = self._settings
         try:
-            idle = (
-                await node.working_set() if settings.allowance == "auto" else parse_bytes(settings.allowance)
-            )
-        except CallError as error:
+            if settings.allowance == "auto":
+                # used, so that the threshold is as far away; requested, so that the fleet finds as much room
+                idle = max(await node.working_set(), await requested(objects, node.name))
+            else:
+                idle = parse_bytes(settings.allowance)
+        except (CallError, KubeError) as error:
             raise ClusterError(f"node {node.name}: {error}") from error
         extra = idle + self._guests * parse_bytes(settings.guest_allowance)
         memory = Bytes(request.memory + -(-extra // MIB) * MIB)
@@ -232,4 +249,5 @@ class KindCluster:
             nodes=tuple(handle.kube_name for handle in nodes),
             ids=live.ids,
             kubeconfig=live.kubeconfig,
+            kmsg=live.facts.get("kmsg") == "yes",
         ).readings()

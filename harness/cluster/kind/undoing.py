@@ -44,11 +44,16 @@ def delete_cluster(entry: Mapping[str, Any]) -> str | None:
     if name not in found:
         _forget(name)
         return None
-    run_blocking(
-        Call(arguments=[kind, "delete", "cluster", "--name", name], seconds=_DELETE, environment=environment)
-    )
+    _delete(kind, name, state_directory(), environment)
     _forget(name)
     return "deleted"
+
+
+def _delete(kind: str, name: str, directory: Path, environment: Mapping[str, str]) -> None:
+    """Delete a cluster. Its own kubeconfig is given, so that the user's is left alone. Raises CallError."""
+    file = directory / f"{name}.kubeconfig"
+    arguments = [kind, "delete", "cluster", "--name", name, "--kubeconfig", str(file)]
+    run_blocking(Call(arguments=arguments, seconds=_DELETE, environment=environment))
 
 
 def _forget(name: str) -> None:
@@ -172,13 +177,7 @@ def _collect(
             return Leaked(name=name, age=age, state="kept")
         if age < older_than:
             return Leaked(name=name, age=age, state="young")
-        run_blocking(
-            Call(
-                arguments=[kind, "delete", "cluster", "--name", name],
-                seconds=_DELETE,
-                environment=environment,
-            )
-        )
+        _delete(kind, name, directory, environment)
         claim.forget()
     except CallError as error:
         return Leaked(name=name, age=age, state="failed", why=str(error))
@@ -188,9 +187,8 @@ def _collect(
 
 
 def epoch(text: str) -> float:
-    """Return the seconds of an engine's RFC 3339 time; of one that can't be read, now."""
-    head, _, _ = text.partition(".")
+    """Return the seconds of an engine's RFC 3339 time (podman's has an offset); of one that can't be read, now."""
     with suppress(ValueError):
-        moment = datetime.fromisoformat(head.rstrip("Z")[:19])
-        return moment.replace(tzinfo=UTC).timestamp()
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return time.time()

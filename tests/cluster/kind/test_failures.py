@@ -170,6 +170,7 @@ async def test_a_kubelet_that_does_not_start_says_why(kind: Scene, monkeypatch: 
                 (NodeRequest(name="n", memory=None, kubelet={"evictionHard": {"memory.available": "1Gi"}}),)
             )
     assert str(caught.value).endswith(
-        "does not run as asked after 0.6 s: evictionHard.memory.available: wanted 1Gi, is unset; "
+        "does not run as asked after 0.6 s: evictionPressureTransitionPeriod: wanted 30s, is unset; "
+        "evictionHard.memory.available: wanted 1Gi, is unset; "
         "kubelet: E1128 command failed: unknown field in the kubelet configuration"
     )

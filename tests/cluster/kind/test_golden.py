@@ -104,6 +104,29 @@ def test_a_release_that_knows_no_disabled_gates_is_given_none(tmp_path: Path) ->
     }
 
 
+def info(kubelet: str, runtime: str) -> dict[str, Any]:
+    return {"status": {"nodeInfo": {"kubeletVersion": kubelet, "containerRuntimeVersion": runtime}}}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "off"),
+    [
+        # as recorded (tests/recordings): guests booted from image volumes there
+        ([info("v1.36.2", "containerd://2.3.4")], ("Template",)),
+        ([info("v1.35.0", "containerd://2.1.0")], ("Template",)),
+        ([info("v1.34.3", "containerd://2.2.0")], ("ImageVolume", "Template")),
+        ([info("v1.36.1", "containerd://2.0.9")], ("ImageVolume", "Template")),
+        ([info("v1.36.1", "containerd://v1.7.27")], ("ImageVolume", "Template")),
+        ([info("v1.36.1", "cri-o://1.36.0")], ("ImageVolume", "Template")),
+        ([info("v1.36.1", "containerd://2.2.0"), info("v1.34.1", "containerd://2.2.0")], ("ImageVolume", "Template")),
+        ([{}], ("ImageVolume", "Template")),
+        ([], ("ImageVolume", "Template")),
+    ],
+)  # fmt: skip
+def test_image_volumes_are_left_on_where_they_work(nodes: list[dict[str, Any]], off: tuple[str, ...]) -> None:
+    assert kubevirt_manifests.traps(nodes) == off
+
+
 async def test_the_command_lines_of_a_run(kind: Scene) -> None:
     world = kind.world
     world.write("info.json", {**yaml.safe_load((world.root / "info.json").read_text()), "CgroupVersion": "1"})

@@ -100,6 +100,8 @@ async def test_a_node_is_resized_in_place_twice(kind: Scene) -> None:
                 "kind": "KubeletConfiguration",
                 "cgroupRoot": "/kubelet",
                 "evictionHard": {"nodefs.available": "0%", "memory.available": threshold},
+                # a run ends only when its nodes are well again
+                "evictionPressureTransitionPeriod": "30s",
             }
         assert len(inodes) == 1, "a new inode is not seen through a bind mount"
 

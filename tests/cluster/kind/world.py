@@ -52,7 +52,8 @@ NODE_PROGRAMS = {
     # `mount` and `umount` write down what is covered; the cover is a symbolic link, so writes in place are seen
     "mount": 'case "$*" in *--bind*) mv "$ROOT/proc/meminfo" "$ROOT/proc/uncovered"; ln -s "$ROOT/run/density/meminfo" "$ROOT/proc/meminfo"; echo covered >> "$ROOT/proc/mountinfo";; *) echo "second proc" >> "$ROOT/proc/mountinfo";; esac',
     "umount": 'rm "$ROOT/proc/meminfo"; mv "$ROOT/proc/uncovered" "$ROOT/proc/meminfo"; grep -v covered "$ROOT/proc/mountinfo" > "$ROOT/m"; cat "$ROOT/m" > "$ROOT/proc/mountinfo"',
-    "systemctl": 'echo "$*" >> "$ROOT/restarts"; cat "$ROOT/var/lib/kubelet/config.yaml" > "$ROOT/running.yaml"; cat "$ROOT/proc/meminfo" > "$ROOT/running-meminfo"',
+    # what it runs with is there, whole, before it is said to have been restarted: others look meanwhile
+    "systemctl": 'for f in running.yaml:var/lib/kubelet/config.yaml running-meminfo:proc/meminfo; do cat "$ROOT/${f#*:}" > "$ROOT/${f%%:*}.new" && mv "$ROOT/${f%%:*}.new" "$ROOT/${f%%:*}"; done; echo "$*" >> "$ROOT/restarts"',
     "journalctl": 'echo "E1128 command failed: unknown field in the kubelet configuration"',
 }
 
@@ -145,7 +146,12 @@ class World:
         )
 
     async def _agent(self) -> tuple[GuestImage, Archive]:
-        guest = GuestImage(kernel=self.root / "kernel", initramfs=self.root / "initramfs", release="6.1.0")
+        guest = GuestImage(
+            kernel=self.root / "kernel",
+            initramfs=self.root / "initramfs",
+            release="6.1.0",
+            agent=self.root / "agent",
+        )
         return guest, Archive(path=self.root / "agent.tar", image="density-agent:abc")
 
 
