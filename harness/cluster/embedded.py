@@ -29,6 +29,8 @@ from harness.rules.errors import RulesError
 from harness.units import GIB, MIB, Bytes
 
 DEFAULT_COLUMN = "main"
+NODE_MEMORY = "node-memory"
+"""Capability: nodes as large as the scenario wants them."""
 DEFAULT_MEMORY = GIB
 """Size of a node whose scenario names none: there is no 'as it is' on a machine that is not a cluster."""
 
@@ -47,6 +49,8 @@ class EmbeddedSource:
         self._stack = AsyncExitStack()
         self._told: deque[Reading] = deque()
         self._nodes: dict[str, Node] = {}
+        self._lacking: dict[str, str] = {}
+        """Capabilities that turned out to be lacking only when they were needed: why."""
 
     async def open_machine(self) -> Machine:
         """Return the machine, not entered yet. Raises ClusterError, MachineError."""
@@ -117,7 +121,7 @@ class EmbeddedSource:
 
     def capabilities(self) -> Mapping[str, str]:
         """What this machine can show, or why not."""
-        return self.machine.capabilities()
+        return {**self.machine.capabilities(), NODE_MEMORY: "yes", **self._lacking}
 
     # -- setting it ----------------------------------------------------------------------------------------------------
 
@@ -126,14 +130,17 @@ class EmbeddedSource:
         total = sum(node.memory or DEFAULT_MEMORY for node in nodes)
         size = self.size()
         if size is not None and total > size:
-            raise NotObservable(
-                f"nodes of {total // MIB} MiB do not fit this machine, which has {size // MIB} MiB"
-            )
+            why = f"nodes of {total // MIB} MiB do not fit this machine, which has {size // MIB} MiB"
+            self._lacking[NODE_MEMORY] = why
+            raise NotObservable(why)
         handles: list[NodeHandle] = []
         for node in nodes:
             memory = node.memory or DEFAULT_MEMORY
             try:
                 name = await self.embedded.add_node(node.name, memory, node.kubelet)
+            except HostLack as error:
+                self._lacking[NODE_MEMORY] = str(error)
+                raise NotObservable(str(error)) from error
             except (MachineError, RulesError, OSError) as error:
                 raise ClusterError(f"node {node.name}: {error}") from error
             self._nodes[name] = self.embedded.node(name)
@@ -152,12 +159,18 @@ class EmbeddedSource:
         swap = None
         if request.swap_kind is not None and request.swap_size is not None:
             swap = SwapSettings(size=request.swap_size, kind=request.swap_kind)
-        try:
-            await apply(HostSettings(ksm=dict(request.ksm), swap=swap))
-        except HostLack as error:
-            raise NotObservable(str(error)) from error
-        except (MachineError, OSError) as error:
-            raise ClusterError(str(error)) from error
+        # one at a time: what is lacking then has a name
+        for name, settings in (
+            ("swap", HostSettings(swap=swap)),
+            ("ksm", HostSettings(ksm=dict(request.ksm))),
+        ):
+            try:
+                await apply(settings)
+            except HostLack as error:
+                self._lacking[name] = str(error)
+                raise NotObservable(str(error)) from error
+            except (MachineError, OSError) as error:
+                raise ClusterError(str(error)) from error
 
     async def start_daemon(self, node: NodeHandle, name: str) -> Daemon:
         """Start a process of the node's own. Raises NotObservable where the machine has no processes, ClusterError."""

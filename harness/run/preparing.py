@@ -15,6 +15,15 @@ from harness.spec.model import Scenario
 
 async def prepare(scenario: Scenario, cluster: Cluster, made: Recording) -> tuple[NodeHandle, ...]:
     """Return the cluster's nodes that play the scenario's. Raises NotObservable with the reason, ClusterError."""
+    try:
+        return await _prepare(scenario, cluster, made)
+    except NotObservable:
+        # what turned out to be lacking is what may excuse the findings
+        made.directory.update(capabilities=dict(cluster.capabilities()))
+        raise
+
+
+async def _prepare(scenario: Scenario, cluster: Cluster, made: Recording) -> tuple[NodeHandle, ...]:
     _check_needs(scenario, cluster)
     stream = made.stream
     await _apply_host(scenario, cluster, stream)

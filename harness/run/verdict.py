@@ -12,6 +12,7 @@ from harness.judge.status import by_claim
 from harness.records.model import Provenance
 from harness.resources import data_dir
 from harness.spec.baseline import Baseline, deviations, load_baseline
+from harness.spec.loader import NODE_MEMORY
 from harness.spec.model import Scenario
 
 Result = Literal["pass", "fail", "skip"]
@@ -105,7 +106,7 @@ def _requirement(name: str, finding: Finding | None, lacks: str, findings: Findi
     if finding.outcome == "holds":
         return Item(name=name, result="pass", text=text)
     if finding.outcome == "not-observable" and lacks:
-        # Only what the scenario says it needs excuses a requirement that could not be seen.
+        # Only what the scenario needs excuses a requirement that could not be seen.
         return Item(name=name, result="skip", text=lacks)
     because = "; ".join(findings.invalid_because)
     reason = finding.reason or because
@@ -115,7 +116,7 @@ def _requirement(name: str, finding: Finding | None, lacks: str, findings: Findi
 def _lacks(scenario: Scenario, provenance: Provenance) -> str:
     missing = [
         f"{need}: {provenance.capabilities[need]}"
-        for need in scenario.needs
+        for need in (*scenario.needs, NODE_MEMORY)
         if provenance.capabilities.get(need, "yes") != "yes"
     ]
     return f"this machine lacks {', '.join(missing)}" if missing else ""

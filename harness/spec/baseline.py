@@ -1,4 +1,7 @@
-"""What must come out of the suites: `suites/baseline.yaml`, cluster → claim → admissible findings."""
+"""What must come out of the suites: `suites/baseline.yaml`, cluster → claim → admissible findings.
+
+`unless` beside `clusters` holds for every claim: a lack that lets nothing of a scenario be seen.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,13 @@ from harness.resources import baseline_file
 from harness.spec import read
 from harness.spec.errors import closest
 from harness.spec.files import read_text
-from harness.spec.loader import CAPABILITIES
+from harness.spec.loader import CAPABILITIES, NODE_MEMORY
 from harness.spec.nodes import Fields, Items, Node, Scalar, kind_of, parse
 from harness.spec.read import Reader
 
 OUTCOMES: Final = ("holds", "differs", "refuted", "undecided", "not-observable", "error")
+EXCUSES: Final = (*CAPABILITIES, NODE_MEMORY)
+"""What `unless` may name: a scenario need not say that it needs nodes of their size."""
 CLUSTERS: Final = ("local", "kind", "kubeconfig", "model")
 
 
@@ -44,11 +49,12 @@ def load_baseline(path: Path | None = None, *, claims: Collection[str] | None = 
 
 def read_baseline(text: str, *, file: str, claims: Collection[str] | None = None) -> Baseline:
     """The baseline of a file's text. Raises SpecError."""
-    reader = Reader(parse(text, file), "a baseline", ("apiVersion", "kind", "clusters"))
+    reader = Reader(parse(text, file), "a baseline", ("apiVersion", "kind", "unless", "clusters"))
     read.choice(reader.need("apiVersion"), ("density/v1",), "apiVersion")
     read.choice(reader.need("kind"), ("Baseline",), "kind")
+    unless = reader.read("unless", _unless) or {}
     clusters = Reader(reader.need("clusters"), "clusters", CLUSTERS)
-    return {cluster: _cluster(node, claims) for cluster, node in clusters.node.fields.items()}
+    return {cluster: _cluster(node, claims, unless) for cluster, node in clusters.node.fields.items()}
 
 
 def deviations(
@@ -81,7 +87,9 @@ def deviations(
     return lines
 
 
-def _cluster(node: Node, claims: Collection[str] | None) -> Mapping[str, Expected]:
+def _cluster(
+    node: Node, claims: Collection[str] | None, everywhere: Mapping[str, str]
+) -> Mapping[str, Expected]:
     if not isinstance(node, Fields):
         raise node.mark.error(f"a cluster's baseline must be a mapping, not {kind_of(node)}")
     result: dict[str, Expected] = {}
@@ -95,7 +103,7 @@ def _cluster(node: Node, claims: Collection[str] | None) -> Mapping[str, Expecte
                 read.choice(one, OUTCOMES, "finding")
                 for one in (findings.items if isinstance(findings, Items) else [findings])
             ),
-            unless=reader.read("unless", _unless) or {},
+            unless={**everywhere, **(reader.read("unless", _unless) or {})},
         )
         if not result[claim].finding:
             raise findings.mark.error("no finding is named")
@@ -106,7 +114,7 @@ def _unless(node: Node) -> Mapping[str, str]:
     if not isinstance(node, Fields):
         raise node.mark.error(f"unless must be a mapping, not {kind_of(node)}")
     return {
-        read.choice(Scalar(node.marks[name], name, name), CAPABILITIES, "capability"): read.choice(
+        read.choice(Scalar(node.marks[name], name, name), EXCUSES, "capability"): read.choice(
             outcome, OUTCOMES, "finding"
         )
         for name, outcome in node.fields.items()

@@ -296,6 +296,21 @@ def test_deviations(findings: dict[str, str], capabilities: dict[str, str], line
     )
 
 
+def test_what_excuses_every_claim_stands_once() -> None:
+    text = BASELINE.replace("clusters:", "unless: {node-memory: not-observable}\nclusters:")
+    baseline = read_baseline(text, file="b.yaml")
+    unseen = {"A-1": "not-observable", "A-2": "not-observable"}
+    for capabilities, lines in (
+        ({"node-memory": "4096 MiB are too few"}, []),
+        ({"swap": "none"}, ["A-1: not-observable, expected holds"]),
+    ):
+        found = deviations(
+            baseline, cluster="local", promised=("A-1", "A-2"), findings=unseen, capabilities=capabilities
+        )
+        assert found == lines
+    assert load_baseline()["local"]["QOS-0"].unless["node-memory"] == "not-observable"
+
+
 def test_only_what_was_run_is_asked_for() -> None:
     baseline = read_baseline(BASELINE, file="b.yaml")
     assert (
@@ -316,7 +331,7 @@ def test_a_promise_without_a_baseline_is_a_deviation() -> None:
     [
         ("A-1", "A-11", "b.yaml:5:5: unknown claim 'A-11' (did you mean 'A-1'?)"),
         ("holds", "hold", "b.yaml:5:20: unknown finding 'hold'; one of holds, differs, refuted, undecided, not-observable, error (did you mean 'holds'?)"),
-        ("swap", "swpa", "b.yaml:6:49: unknown capability 'swpa'; one of cgroup-write, cgroup-v2, kvm, ksm, swap, oom-adj-negative, kmsg (did you mean 'swap'?)"),
+        ("swap", "swpa", "b.yaml:6:49: unknown capability 'swpa'; one of cgroup-write, cgroup-v2, kvm, ksm, swap, oom-adj-negative, kmsg, node-memory (did you mean 'swap'?)"),
         ("local", "locale", "b.yaml:4:3: unknown key 'locale' in clusters (did you mean 'local'?)"),
     ],
 )  # fmt: skip

@@ -65,9 +65,16 @@ def test_v2_counts_only_with_the_memory_controller(tmp_path: Path) -> None:
     proc = fake_proc(tmp_path, V2_MOUNT.format(root="/", point=point, mode="rw"), "0::/\n")
     found = cgroupfs.detect(proc=proc)
     assert isinstance(found, Unwritable)
-    assert found.why == "no cgroup with the memory controller is mounted"
+    assert found.why == f"cgroup v2 at {point} has no memory controller, and there is none of version 1"
+    assert found.mend == "boot without cgroup_disable=memory"
     (point / "cgroup.controllers").write_text("hugetlb memory\n")
     assert cgroupfs.detect(proc=proc) == Hierarchy(version="v2", root=point)
+
+
+def test_no_mount_at_all_is_mended_by_one(tmp_path: Path) -> None:
+    assert cgroupfs.detect(proc=fake_proc(tmp_path, "", "0::/\n")) == Unwritable(
+        why="no cgroup with the memory controller is mounted", mend="mount -t cgroup2 none /sys/fs/cgroup"
+    )
 
 
 def test_a_read_only_mount_is_unwritable(tmp_path: Path) -> None:

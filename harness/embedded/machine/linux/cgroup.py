@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.embedded.machine.base import Memory, Undo
 from harness.embedded.machine.errors import MachineError
+from harness.embedded.machine.linux import procfs
 from harness.embedded.machine.linux.cgroupfs import SUBTREE, Hierarchy, Version
 from harness.embedded.machine.linux.procfs import write_once
 from harness.units import Bytes
@@ -314,3 +315,17 @@ def remove_tree(
             else:
                 break
     return len(killed)
+
+
+def room(group: Group | None) -> Bytes:
+    """Return the memory nodes below a group may be made of: the machine's, or less where it or a group above it has a limit."""
+    total = procfs.meminfo()["MemTotal"]
+    if group is None:
+        return total
+    for path in (group.path, *group.path.parents):
+        if not (path / "cgroup.procs").exists():
+            break
+        limit = Group(path, group.version).limit()
+        if limit is not None:
+            total = min(total, limit)
+    return total

@@ -60,6 +60,12 @@ def detect(*, proc: Path = Path("/proc/self")) -> Hierarchy | Unwritable:
             if mount.writable and candidate.is_dir() and os.access(candidate, os.W_OK):
                 return Hierarchy(version=version, root=candidate)
     if not seen:
+        bare = next((mount.point for mount in mounts if mount.fstype == "cgroup2"), None)
+        if bare is not None:
+            return Unwritable(
+                why=f"cgroup v2 at {bare} has no memory controller, and there is none of version 1",
+                mend="boot without cgroup_disable=memory",
+            )
         return Unwritable(
             why="no cgroup with the memory controller is mounted", mend="mount -t cgroup2 none /sys/fs/cgroup"
         )

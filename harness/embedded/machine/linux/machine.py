@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from harness.embedded.machine.base import Accounting, DiskRead, GuestImage, OomKill, Undo
-from harness.embedded.machine.errors import MachineError
+from harness.embedded.machine.errors import HostLack, MachineError
 from harness.embedded.machine.linux import (
     accel,
     cgroup,
@@ -223,10 +223,10 @@ class LinuxMachine:
             raise MachineError("the machine is not open")
         if name in self._nodes:
             raise MachineError(f"there is a node {name} already")
-        total = self._size()
+        total = cgroup.room(self._run)
         asked = capacity + sum(node.capacity for node in self._nodes.values())
         if asked > total:
-            raise MachineError(
+            raise HostLack(
                 f"node {name} of {capacity // MIB} MiB is larger than the machine: "
                 f"{asked // MIB} MiB of nodes in {total // MIB} MiB: ask for smaller nodes"
             )
@@ -243,19 +243,6 @@ class LinuxMachine:
     def _forget(self, node: LinuxNode) -> None:
         if self._nodes.get(node.name) is node:
             del self._nodes[node.name]
-
-    def _size(self) -> Bytes:
-        """Memory nodes may be made of: the machine's, or less where our part of the cgroup tree has a limit above it."""
-        total = procfs.meminfo()["MemTotal"]
-        group = self._run
-        if group is not None:
-            for path in group.path.parents:
-                if not (path / "cgroup.procs").exists():
-                    break
-                limit = Group(path, group.version).limit()
-                if limit is not None:
-                    total = min(total, limit)
-        return total
 
     def _own(self, one: LinuxGuest, pod: LinuxPod) -> None:
         self._guests[one.pid] = (one, pod)

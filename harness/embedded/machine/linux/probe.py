@@ -12,7 +12,7 @@ from typing import Literal
 
 from harness.embedded.machine.base import GuestImage
 from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import accel, cgroupfs, kmsg, procfs, qemu, swap
+from harness.embedded.machine.linux import accel, cgroup, cgroupfs, kmsg, procfs, qemu, swap
 from harness.units import GIB, MIB
 
 MACHINE = frozenset({"cgroup-write", "cgroup-v2", "kvm", "ksm", "swap", "oom-adj-negative", "kmsg"})
@@ -54,6 +54,7 @@ def survey(*, deep: bool = False, image: GuestImage | None = None) -> list[Capab
         _kvm(image if deep else None),
         _ksm(),
         _swap(hierarchy),
+        _node_memory(hierarchy),
         _oom_adj_negative(),
         _kmsg(),
     ]
@@ -169,6 +170,14 @@ def _swap(hierarchy: cgroupfs.Hierarchy | cgroupfs.Unwritable) -> Capability:
         if why
         else _yes("swap")
     )
+
+
+def _node_memory(hierarchy: cgroupfs.Hierarchy | cgroupfs.Unwritable) -> Capability:
+    """How large nodes may be together. Whether that is enough depends on the scenario; a run of it says so."""
+    root = None
+    if isinstance(hierarchy, cgroupfs.Hierarchy):
+        root = cgroup.Group(hierarchy.root, hierarchy.version)
+    return _yes("node-memory", f"nodes of {cgroup.room(root) // MIB} MiB together")
 
 
 def _oom_adj_negative() -> Capability:
