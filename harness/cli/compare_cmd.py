@@ -6,9 +6,12 @@ import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from harness.report.compare.metrics import Observation
 
 
 class By(StrEnum):
@@ -35,6 +38,12 @@ def compare(
             "--against", help="A baseline run, or a directory of them (repeatable). Regressions exit 1."
         ),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where", help="Only runs whose matrix has this value (repeatable).", metavar="AXIS=VALUE"
+        ),
+    ] = None,
     into: Annotated[
         Path | None, typer.Option("--into", help="Also write comparison.html, .md, .json and .csv here.")
     ] = None,
@@ -49,12 +58,13 @@ def compare(
     from harness.report.compare.metrics import observation  # noqa: PLC0415
     from harness.report.compare.table import tabulate_runs  # noqa: PLC0415
 
-    compared = tabulate_runs(
-        [observation(path, by.value) for path in expanded(runs, runs_dir)],
-        by.value,
-        to=to,
-        against=[observation(path, by.value) for path in expanded(against or [], runs_dir)],
-    )
+    wanted = _settings(where or [])
+
+    def read(paths: Iterable[Path]) -> list[Observation]:
+        found = [observation(path, by.value) for path in expanded(paths, runs_dir)]
+        return [run for run in found if wanted <= set(run.settings)]
+
+    compared = tabulate_runs(read(runs), by.value, to=to, against=read(against or []))
     sys.stdout.write(render_plain(compared))
     if into is not None:
         into.mkdir(parents=True, exist_ok=True)
@@ -63,6 +73,19 @@ def compare(
             sys.stdout.write(f"{form}: {into / name}\n")
     if any(not r.possible for r in compared.regressions):
         raise typer.Exit(errors.NOT_SEEN)
+
+
+def _settings(where: Iterable[str]) -> set[str]:
+    """`load=90%` as observations have it. Raises UsageError."""
+    from harness.cli import errors  # noqa: PLC0415
+
+    found = set()
+    for text in where:
+        axis, equals, value = text.partition("=")
+        if not equals or not axis or not value:
+            raise errors.UsageError(f"--where {text}: write AXIS=VALUE, as in --where load=90%")
+        found.add(f"{axis} {value}")
+    return found
 
 
 def expanded(paths: Iterable[Path], runs_dir: Path) -> list[Path]:

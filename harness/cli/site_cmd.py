@@ -23,6 +23,17 @@ def site(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit 1 where a committed page is not current.")
     ] = False,
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--add",
+            help="First put this run (a directory, an id, or a directory of runs) among the published data. Repeatable.",
+            metavar="RUN",
+        ),
+    ] = None,
+    runs_dir: Annotated[
+        Path, typer.Option("--runs-dir", help="Where ids of --add are.", envvar="DENSITY_RUNS_DIR")
+    ] = Path("runs"),
 ) -> None:
     """Write the published pages anew: every sentence with its status, a page a run, what to change upstream."""
     from harness.cli import errors  # noqa: PLC0415 - `density --help` stays fast
@@ -30,6 +41,8 @@ def site(
 
     if not (root / "suites" / "page.md").is_file():
         raise errors.UsageError(f"{root}: not a checkout of kubevirt-density (no suites/page.md)")
+    if add:
+        _add(add, root, runs_dir)
     pages = build(root)
     stale = [
         name
@@ -37,7 +50,12 @@ def site(
         if not (root / name).is_file() or (root / name).read_bytes() != text.encode()
     ]
     known = {root / name for name in pages}
-    orphans = [path for path in sorted((root / "reports" / "runs").glob("*.html")) if path not in known]
+    orphans = [
+        path
+        for folder in ("runs", "study")
+        for path in sorted((root / "reports" / folder).glob("*.html"))
+        if path not in known
+    ]
     if check:
         for name in (*stale, *(str(path.relative_to(root)) for path in orphans)):
             sys.stdout.write(f"not current: {name}\n")
@@ -50,6 +68,19 @@ def site(
     sys.stdout.write(
         f"{len(pages)} pages, {len(stale)} changed, {len(orphans)} removed: {root / 'reports/index.html'}\n"
     )
+
+
+def _add(runs: list[Path], root: Path, runs_dir: Path) -> None:
+    from harness.cli.compare_cmd import expanded  # noqa: PLC0415 - only it needs them
+    from harness.cli.publish import MOST, publish, size_of  # noqa: PLC0415
+    from harness.records.rundir import RunDirectory  # noqa: PLC0415
+
+    for path in expanded(runs, runs_dir):
+        sys.stdout.write(f"added: {publish(RunDirectory.open(path), root)}\n")
+    if (size := size_of(root / "reports")) > MOST:
+        sys.stdout.write(
+            f"caution: reports/ has {size / (1 << 20):.1f} MiB; {MOST >> 20} are what a checkout should carry\n"
+        )
 
 
 def build(root: Path) -> dict[str, str]:
@@ -69,12 +100,53 @@ def build(root: Path) -> dict[str, str]:
             runs.append(published)
             pages[f"reports/runs/{published.slug}.html"] = page
     found = statuses(claims, runs)
-    pages["reports/index.html"] = render_index(sentences, found, runs)
-    pages["reports/README.md"] = render_readme(sentences, found, runs)
+    study = _study(root)
+    pages["reports/index.html"] = render_index(sentences, found, runs, study=list(study))
+    pages["reports/README.md"] = render_readme(sentences, found, runs, study=list(study))
     pages["docs/upstream.md"] = render_upstream(found, to_runs="../reports/runs/")
-    return {
+    for part in study.values():
+        pages |= part
+    readme = pages.pop("README.md", None)
+    plain = {
         name: "".join(f"{line.rstrip()}\n" for line in pages[name].splitlines()) for name in sorted(pages)
     }
+    return plain if readme is None else {**plain, "README.md": readme}
+
+
+def _study(root: Path) -> dict[str, dict[str, str]]:
+    """Return setting → its page, and what else is made of the study's runs; {} where there are none."""
+    from harness.records.rundir import RUN_FILE, RunDirectory  # noqa: PLC0415
+    from harness.report.compare.forms import render_html  # noqa: PLC0415
+    from harness.report.compare.metrics import observation  # noqa: PLC0415
+    from harness.report.reading import scenario_of  # noqa: PLC0415
+    from harness.report.site import study  # noqa: PLC0415
+
+    kept = sorted(file.parent for file in (root / "reports" / "data" / "study").glob(f"*/{RUN_FILE}"))
+    if not kept:
+        return {}
+    settings = study.settings([observation(path, "technique") for path in kept])
+    what = study.setup(scenario_of(RunDirectory.open(kept[0]).provenance)[0])
+    found = {
+        setting.name: {
+            f"{study.DIRECTORY}/{setting.slug}.html": render_html(
+                setting.comparison,
+                title=f"The density study{': ' if setting.name else ''}{setting.name}",
+                intro=f"{what[0].upper()}{what[1:]}, then loaded.",
+                home="../index.html",
+                data="../data/study/",
+            )
+        }
+        for setting in settings
+    }
+    headline = study.render_headline(settings, what=what)
+    found[settings[0].name] |= {
+        study.FRAGMENT: headline,
+        study.PICTURE: study.render_picture(settings[0].comparison),
+    }
+    readme = root / "README.md"
+    if readme.is_file() and study.BEGIN in (text := readme.read_text(encoding="utf-8")):
+        found[settings[0].name]["README.md"] = study.placed(text, headline)
+    return found
 
 
 def _runs(root: Path, scratch: Path, claims: Mapping[str, Claim]) -> Iterator[tuple[Published, str]]:

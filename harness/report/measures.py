@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from statistics import median
 
 from harness.judge.availability import capacity
 from harness.judge.endings import Ending
@@ -72,6 +73,7 @@ def _counts(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
         note="" if run.timeline.closed else "the records end before the window does",
     )
     yield from _sold(run, endings, {*started, *born})
+    yield from _requested(endings, {*started, *born})
     yield _count(
         "evictions",
         "evictions by the kubelet",
@@ -134,6 +136,40 @@ def _sold(run: Run, endings: Sequence[Ending], fit: set[str]) -> Iterator[Number
             note=f"{len(known)} node{'' if len(known) == 1 else 's'} of {number(sum(known) / MIB)} MiB in all",
             proof=proof,
         )
+
+
+def _requested(endings: Sequence[Ending], fit: set[str]) -> Iterator[Number]:
+    """What Kubernetes reserves for one VMI: the request of its pod, all containers that run beside each other."""
+    found = [
+        (size, e.incarnation.pod.first.line)
+        for e in endings
+        if e.key in fit and e.incarnation.pod is not None and (size := pod_request(e.incarnation.pod.object))
+    ]
+    if not found:
+        return
+    half = float(median(size for size, _ in found))
+    yield Number(
+        key="requested",
+        group="counts",
+        name="memory requested for one VMI (its pod), median",
+        text=f"{number(half / MIB)} MiB",
+        value=half,
+        unit="B",
+        n=len(found),
+        proof=first_lines(line for _, line in found),
+    )
+
+
+def pod_request(pod: object) -> int | None:
+    """Return the memory a pod requests, in bytes: its containers and the sidecars that stay (init containers go)."""
+    spec = served.dig(pod, "spec")
+    sidecars = [c for c in served.mappings(spec, "initContainers") if c.get("restartPolicy") == "Always"]
+    amounts = [
+        served.maybe_quantity(served.dig(c, "resources", "requests", "memory"))
+        for c in (*served.mappings(spec, "containers"), *sidecars)
+    ]
+    known = [a for a in amounts if a is not None]
+    return int(sum(known)) if known else None
 
 
 def guest_memory(vmi: object) -> int | None:

@@ -11,6 +11,7 @@ import msgspec
 from markupsafe import Markup
 from tabulate import tabulate
 
+from harness.report.compare.bars import draw_bars
 from harness.report.compare.metrics import Metric
 from harness.report.compare.pareto import draw_pareto, points
 from harness.report.compare.table import SIGNS, Cell, Comparison, Group
@@ -50,16 +51,27 @@ def short(metric: Metric, cell: Cell) -> str:
     return f"{metric.show(cell.summary.mean)}{' ' + cell.sign if cell.sign else ''}"
 
 
-def render_html(comparison: Comparison) -> str:
-    """Return the page: overview, picture, and for each metric the differences with their intervals."""
+def render_html(
+    comparison: Comparison, *, title: str = "", intro: str = "", home: str = "", data: str = ""
+) -> str:
+    """Return the page: overview, pictures, and for each metric the differences with their intervals.
+
+    `intro`: what all the runs have in common. `home`: link to the index it belongs to. `data`: where the run
+    directories are, ending in `/`.
+    """
     return ENVIRONMENT.get_template("compare.html.j2").render(
         c=comparison,
+        title=title or f"Comparison by {comparison.by}",
+        intro=intro,
+        home=home,
+        data=data,
         rows=[(m, rows_of(comparison, m)) for m in comparison.metrics],
         short=short,
         signs=SIGNS,
         meanings=MEANINGS,
         points=points(comparison),
         number=number,
+        bars=Markup(draw_bars(comparison)),  # noqa: S704 - as below
         pareto=Markup(draw_pareto(comparison)),  # noqa: S704 - drawn by canvas.py, which escapes text
     )
 

@@ -15,6 +15,8 @@ from harness.report.measures import measure
 from harness.report.number import Number
 from harness.report.reading import observe
 from harness.report.text import clean, number
+from harness.spec.matrix import slug_of
+from harness.spec.model import Scenario
 from harness.units import MIB
 
 Better = Literal["more", "less", ""]
@@ -29,6 +31,8 @@ class Metric:
     unit: str
     better: Better
     """Which direction is an improvement; '' where neither is."""
+    exact: bool = False
+    """Follows from what is requested, not from chance: runs that agree need no test."""
     sources: tuple[str, ...] = ()
     """Keys of the numbers it is the median of; default: its own key."""
 
@@ -44,9 +48,12 @@ class Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric(key="fit", name="VMIs that fit", unit="", better="more"),
+    Metric(key="requested", name="memory requested for one VMI", unit="MiB", better="less", exact=True),
+    Metric(key="fit", name="VMIs that fit", unit="", better="more", exact=True),
     Metric(key="survive", name="VMIs that survive the load", unit="", better="more"),
-    Metric(key="sold-per-gib", name="guest memory sold per GiB of node", unit="MiB", better="more"),
+    Metric(
+        key="sold-per-gib", name="guest memory sold per GiB of node", unit="MiB", better="more", exact=True
+    ),
     Metric(key="evictions", name="evictions", unit="", better="less"),
     Metric(key="oom-container", name="OOM kills of a container's limit", unit="", better="less"),
     Metric(key="oom-pod", name="OOM kills of a pod's limit", unit="", better="less"),
@@ -77,6 +84,8 @@ class Observation:
     blur: dict[str, float]
     """Metric → half-width of the interval of a single measurement."""
     proof: dict[str, tuple[int, ...]]
+    settings: tuple[str, ...] = ()
+    """What its file's matrix varies beside the technique: `load 90%`."""
 
     @property
     def risk(self) -> float | None:
@@ -105,14 +114,26 @@ def observation(path: Path, by: By) -> Observation:
     return Observation(
         run=clean(directory.path.name),
         group=clean(group_of(by, provenance, observed.run.scenario, seen)),
-        scenario=clean(observed.run.scenario.name),
+        scenario=clean(file_name(observed.run.scenario)),
         evidence=provenance.evidence,
         cluster=clean(provenance.cluster),
         complete=observed.run.timeline.complete,
         values=values,
         blur=blur,
         proof=proof,
+        settings=tuple(
+            clean(f"{axis} {label}") for axis, label in observed.run.scenario.matrix.items() if axis != by
+        ),
     )
+
+
+def file_name(scenario: Scenario) -> str:
+    """Return the name its file gives all its scenarios: without values of the matrix and the repeat."""
+    name = scenario.name
+    if scenario.repeat:
+        name = name.removesuffix(f"-r{scenario.repeat}")
+    labels = "".join(f"-{slug_of(label)}" for label in scenario.matrix.values())
+    return name.removesuffix(labels)
 
 
 def _half_width(found: Iterable[Number]) -> float:

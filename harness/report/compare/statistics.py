@@ -74,8 +74,14 @@ def summarize(values: Sequence[float], *, missing: int = 0) -> Summary | None:
     )
 
 
-def compare(reference: Sequence[float], values: Sequence[float], *, blur: float = 0.0) -> Difference:
-    """Compare a group with the reference; both must hold something. `blur`: half-width of a single measurement."""
+def compare(
+    reference: Sequence[float], values: Sequence[float], *, blur: float = 0.0, exact: bool = False
+) -> Difference:
+    """Compare a group with the reference; both must hold something.
+
+    `blur`: half-width of a single measurement. `exact`: it follows from what is requested, not from chance, so two runs
+    of each that agree are enough, and there is nothing to test.
+    """
     a, b = np.asarray(reference, dtype=float), np.asarray(values, dtype=float)
     absolute = float(b.mean() - a.mean())
     relative = absolute / float(a.mean()) if a.mean() else None
@@ -95,6 +101,16 @@ def compare(reference: Sequence[float], values: Sequence[float], *, blur: float 
     if min(len(a), len(b)) > 1:
         constant = np.ptp(a) == 0 and np.ptp(b) == 0
         bounds = (absolute, absolute) if constant else _interval((b, a), _difference_of_means, 1 - ALPHA)
+    if exact and min(len(a), len(b)) > 1 and np.ptp(a) == 0 and np.ptp(b) == 0:
+        return _difference(
+            "significant",
+            absolute=absolute,
+            relative=relative,
+            bounds=bounds,
+            p=None,
+            delta=delta,
+            why="follows from the requests: the same in every run of both",
+        )
     if min(len(a), len(b)) < ENOUGH:
         why = f"too few runs ({len(a)} and {len(b)}; {ENOUGH} each are needed)"
         if abs(delta) == 1.0:

@@ -152,7 +152,9 @@ def _cell(metric: Metric, runs: Sequence[Observation], reference: Sequence[Obser
 
 def _compare(metric: Metric, reference: Sequence[Observation], runs: Sequence[Observation]) -> Difference:
     blur = max((run.blur.get(metric.key, 0.0) for run in (*reference, *runs)), default=0.0)
-    return compare(values_of(reference, metric.key), values_of(runs, metric.key), blur=blur)
+    return compare(
+        values_of(reference, metric.key), values_of(runs, metric.key), blur=blur, exact=metric.exact
+    )
 
 
 def _interval(metric: Metric, summary: Summary) -> str:
@@ -175,6 +177,8 @@ def say(metric: Metric, found: Difference) -> str:
         return f"{found.why}{bounds}"
     if found.verdict == "uncertain":
         return f"{amount}{bounds}, uncertain: {found.why}"
+    if found.p is None:
+        return f"{amount}, {found.why}"
     return f"{amount}{bounds}, p = {found.p:.2g}, δ = {number(round(found.delta, 2))}"
 
 
@@ -223,9 +227,13 @@ def _cautions(
     if len(scenarios) > 1:
         shown = ", ".join(scenarios[:6]) + (" …" if len(scenarios) > 6 else "")
         yield f"the runs are of {len(scenarios)} scenarios ({shown}): a difference may be theirs"
+    settings = sorted({", ".join(run.settings) for run in observations})
+    if len(settings) > 1:
+        shown = "; ".join(filter(None, settings[:6])) + (" …" if len(settings) > 6 else "")
+        yield f"the runs are of {len(settings)} settings ({shown}): --where keeps those of one"
     broken = [run.run for run in observations if not run.complete]
     if broken:
         yield f"{len(broken)} runs are incomplete: {', '.join(broken[:6])}"
     small = [name for name, runs in grouped.items() if len(runs) < 5]
     if small:
-        yield f"fewer than five runs: {', '.join(small)}; no difference of theirs is called significant"
+        yield f"fewer than five runs: {', '.join(small)}; no difference of theirs is called significant but what follows from the requests"

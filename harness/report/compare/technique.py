@@ -2,7 +2,7 @@
 
 Words: `baseline`, `headless`, `overcommit-overhead`, `overcommit-guest`, `overcommit-percent`, `ksm`, `swap`,
 `no-console-log`, `no-free-page-reporting`, joined by `+`. A run that says its technique itself (`technique` among its
-qualifiers) is taken at its word.
+qualifiers, or in its scenario) is taken at its word.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def group_of(
         return provenance.versions.get("kubevirtColumn") or "unknown version"
     if by == "cluster":
         return provenance.cluster
-    return provenance.qualifiers.get("technique") or technique(scenario, seen)
+    return provenance.qualifiers.get("technique") or scenario.technique or technique(scenario, seen)
 
 
 def technique(scenario: Scenario, seen: Sequence[Mapping[str, Any]] = ()) -> str:

@@ -12,6 +12,7 @@ from harness.report.markdown import escape
 from harness.report.site.sentences import PageSentence
 from harness.report.site.statuses import ClaimStatus, Published
 from harness.report.site.upstream import quoted
+from harness.spec.matrix import slug_of
 
 ORDER = (
     ("holds", "what the sentence says was seen"),
@@ -29,9 +30,13 @@ COMMAND = "density site"
 
 
 def render_index(
-    sentences: Sequence[PageSentence], found: Mapping[str, ClaimStatus], runs: Sequence[Published]
+    sentences: Sequence[PageSentence],
+    found: Mapping[str, ClaimStatus],
+    runs: Sequence[Published],
+    *,
+    study: Sequence[str] = (),
 ) -> str:
-    """Return `index.html`."""
+    """Return `index.html`. `study`: the settings of the study, each with a page."""
     sections: dict[str, list[PageSentence]] = {}
     for sentence in sentences:
         sections.setdefault(sentence.heading, []).append(sentence)
@@ -44,11 +49,16 @@ def render_index(
         signs={s.outcome: s.sign for s in found.values()},
         sentences=len(sentences),
         command=COMMAND,
+        study=[(name or "all runs", f"study/{slug_of(name) or 'all'}.html") for name in study],
     )
 
 
 def render_readme(
-    sentences: Sequence[PageSentence], found: Mapping[str, ClaimStatus], runs: Sequence[Published]
+    sentences: Sequence[PageSentence],
+    found: Mapping[str, ClaimStatus],
+    runs: Sequence[Published],
+    *,
+    study: Sequence[str] = (),
 ) -> str:
     """Return `README.md`: the same, short, for those who read the repository."""
     counts = Counter(s.outcome for s in found.values())
@@ -80,6 +90,7 @@ def render_readme(
             if counts[word]
         )
         + f". {len(runs)} runs.",
+        *_study(study),
         tabulate(
             rows, headers=["line", "sentence", "status", "runs"], tablefmt="github", disable_numparse=True
         ),
@@ -101,3 +112,10 @@ def render_readme(
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _study(settings: Sequence[str]) -> list[str]:
+    if not settings:
+        return []
+    links = ", ".join(f"[{name or 'all runs'}](study/{slug_of(name) or 'all'}.html)" for name in settings)
+    return [f"The density study, technique by technique: {links}."]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.report.compare.forms import render_csv, render_html, render_json, render_markdown, render_plain
-from harness.report.compare.metrics import Observation
+from harness.report.compare.metrics import Observation, file_name
 from harness.report.compare.pareto import points
 from harness.report.compare.table import Comparison, tabulate_runs
 from harness.report.compare.technique import technique
@@ -138,3 +138,33 @@ def test_the_technique_of_a_scenario_is_read_from_it() -> None:
     scenario = load_scenario(Path(__file__).parents[3] / ROAD)
     assert technique(scenario) == "headless+overcommit-overhead+overcommit-guest"
     assert technique(replace(scenario, fleet=())) == "baseline"
+
+
+def test_what_follows_from_the_requests_needs_no_test_but_two_runs_that_agree() -> None:
+    def told(n: int, *, cv: float = 0.0) -> str:
+        made = [
+            *runs("baseline", n=n, cv=cv, means={"fit": 5.0}),
+            *runs("headless", n=n, cv=cv, means={"fit": 6.0}),
+        ]
+        return tabulate_runs(made, "technique").groups[1].cells[0].said
+
+    assert told(2) == "+20 %, follows from the requests: the same in every run of both"
+    assert "uncertain: too few runs (1 and 1" in told(1)
+    assert "uncertain: too few runs (2 and 2" in told(2, cv=0.1)
+
+
+def test_runs_of_several_settings_are_cautioned() -> None:
+    made = [
+        *(replace(run, settings=("load 50%",)) for run in alike("ksm", 1, 600)),
+        *(replace(run, settings=("load 90%",)) for run in alike("baseline", 2, 600)),
+    ]
+    assert "the runs are of 2 settings (load 50%; load 90%): --where keeps those of one" in (
+        tabulate_runs(made, "technique").cautions
+    )
+
+
+def test_a_scenario_is_called_as_its_file_calls_it() -> None:
+    path = Path("suites/study/density.yaml")
+    made = load_scenario(path, matrix={"technique": "ksm+swap", "load": "90%"}, repeat=2)
+    assert (made.name, file_name(made)) == ("density-ksm-swap-90-r2", "density")
+    assert file_name(load_scenario(Path(ROAD))) == "hard-eviction"
