@@ -29,3 +29,9 @@ def baseline_file() -> Path:
 def techniques_file() -> Path:
     """Return the technique presets, `suites/techniques.yaml`."""
     return data_dir("suites") / "techniques.yaml"
+
+
+REGISTRIES = frozenset(
+    {"baseline.yaml", "can-fail.yaml", "claims.yaml", "techniques.yaml", "unpromised.yaml"}
+)
+"""Files of suites/ that are no scenarios."""

@@ -15,14 +15,12 @@ from harness.judge.model import Finding, Findings
 from harness.judge.status import by_claim
 from harness.records.rundir import FINDINGS_FILE, RunDirectory
 from harness.report.coverage import Covered, Seen, cover, render_json, render_table, shortfalls
-from harness.resources import data_dir
+from harness.resources import REGISTRIES, data_dir
 from harness.run.judging import judge_directory
 from harness.spec.claims import load_claims
 from harness.spec.loader import load_scenarios
 from harness.spec.model import Claim
 from harness.spec.unpromised import load_unpromised
-
-NOT_SCENARIOS = frozenset({"claims.yaml", "baseline.yaml", "techniques.yaml", "unpromised.yaml"})
 
 
 def coverage_command(runs: Iterable[Path], *, form: str, root: Path) -> int:
@@ -56,7 +54,7 @@ def promises(suites: Path, claims: Mapping[str, Claim]) -> dict[str, set[str]]:
     """Return claim → files of suites/ whose scenario promises it, as `suites/…`. Raises SpecError."""
     found: dict[str, set[str]] = {}
     for path in sorted(suites.rglob("*.yaml")):
-        if path.name in NOT_SCENARIOS or "manifests" in path.relative_to(suites).parts:
+        if path.name in REGISTRIES or "manifests" in path.relative_to(suites).parts:
             continue
         for scenario in load_scenarios(path, claims=claims):
             for check in scenario.promises:

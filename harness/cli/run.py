@@ -15,7 +15,7 @@ from harness.cli.hold import AtTheKeyboard
 from harness.cli.preflight import check
 from harness.cli.progress import show
 from harness.cluster.base import Cluster, Undo
-from harness.resources import claims_file
+from harness.resources import REGISTRIES, claims_file
 from harness.run.interrupt import Interrupt, Interrupted
 from harness.run.session import Result, run_scenario
 from harness.run.settings import HOLD_ON, MakeCluster, Progress, Settings
@@ -24,7 +24,6 @@ from harness.spec.claims import load_claims
 from harness.spec.loader import load_scenarios
 from harness.spec.model import Claim, Scenario
 
-NOT_SCENARIOS = frozenset({"claims.yaml", "baseline.yaml", "techniques.yaml"})
 NOT_SCENARIO_DIRECTORIES = frozenset({"manifests", "recorded"})
 ONLY_NAMED = frozenset({"study"})
 """Directories whose scenarios run only where they are asked for by name: they measure for half an hour."""
@@ -80,7 +79,7 @@ def find_scenarios(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 def is_scenario(path: Path) -> bool:
     """Whether a YAML file of suites is a scenario to run: not the registries, manifests or recordings' scenarios."""
-    return path.name not in NOT_SCENARIOS and not NOT_SCENARIO_DIRECTORIES & set(path.parts[:-1])
+    return path.name not in REGISTRIES and not NOT_SCENARIO_DIRECTORIES & set(path.parts[:-1])
 
 
 def load(request: Request) -> tuple[Mapping[str, Claim], list[Scenario]]:

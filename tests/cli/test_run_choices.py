@@ -11,7 +11,8 @@ import pytest
 
 from harness.cli import errors
 from harness.cli.hold import AtTheKeyboard
-from harness.cli.run import Request, load, run_command
+from harness.cli.run import Request, find_scenarios, load, run_command
+from harness.resources import data_dir
 from tests.run.scenarios import HEAD, write
 
 BODY = "requires: [{survives: {fleet: calm}}]\n"
@@ -95,3 +96,11 @@ async def test_the_end_of_a_pipe_does_not_but_ctrl_c_does(monkeypatch: pytest.Mo
     said = await held(monkeypatch, b"", interrupt=True)
     assert asyncio.get_running_loop().time() - began >= 0.2
     assert said[-1] == "Ctrl-C takes it down"
+
+
+def test_suites_are_scenarios_and_registries() -> None:
+    suites = data_dir("suites")
+    taken = find_scenarios([suites])
+    assert {path.name for path in suites.glob("*.yaml")} & {path.name for path in taken} == set()
+    for path in taken:
+        assert "kind: Scenario" in path.read_text(encoding="utf-8"), path
