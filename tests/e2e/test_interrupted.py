@@ -14,6 +14,7 @@ from tests.e2e.driver import ROAD, Place, leftovers
 
 pytestmark = [pytest.mark.guest, pytest.mark.timeout(400), pytest.mark.usefixtures("guests")]
 
+SUITES = ROAD.parent
 BOOT = "waiting for the guests' hello"
 FILL = "step fill: grow"
 CROSS = "step cross: grow"
@@ -97,7 +98,8 @@ def test_a_second_ctrl_c_is_in_haste_and_clean_finds_the_rest(here: Place, pause
 
 
 def kill_at(here: Place, scenario: str, moment: str, then: float) -> None:
-    running = here.start("run", ROAD / f"{scenario}.yaml", "--no-control")
+    file = SUITES / f"{scenario}.yaml" if "/" in scenario else ROAD / f"{scenario}.yaml"
+    running = here.start("run", file, "--no-control")
     running.until(moment, within=120)
     time.sleep(then)
     running.send(signal.SIGKILL)
@@ -129,10 +131,19 @@ def test_after_kill_9_clean_leaves_nothing(here: Place, scenario: str, moment: s
 @pytest.mark.parametrize("number", range(20))
 def test_after_kill_9_anywhere_clean_leaves_nothing(here: Place, number: int) -> None:
     lots = random.Random(f"{number} {time.time_ns()}")  # other moments every time; a failure names its own
-    moment, longest = lots.choice(
-        [("starting cluster", 1.5), ("preparing nodes", 3.0), (BOOT, 8.0), (FILL, 6.0), (CROSS, 15.0)]
+    # Beside guests: disks of theirs, processes of the nodes' own, VMs that come back.
+    scenario, first, last = lots.choice(
+        [
+            ("hard-eviction", FILL, CROSS),
+            ("hard-eviction/power-loss", FILL, CROSS),
+            ("reserved/daemon", FILL, "step grow-within: grow"),
+            ("successor/evict-restart", "step press: grow", CROSS),
+        ]
     )
-    kill_at(here, "hard-eviction", moment, lots.uniform(0.0, longest))
+    moment, longest = lots.choice(
+        [("starting cluster", 1.5), ("preparing nodes", 3.0), (BOOT, 8.0), (first, 6.0), (last, 15.0)]
+    )
+    kill_at(here, scenario, moment, lots.uniform(0.0, longest))
 
 
 @pytest.mark.soak
