@@ -38,6 +38,7 @@ _MARKERS = {
     "evicted": ("v", DEATH),
     "oom": ("X", DEATH),
     "bye": ("s", EVENT),
+    "sigterm": ("<", EVENT),
     "power": ("^", EVENT),
     "phase": ("|", INK),
     "pod": ("|", INK),

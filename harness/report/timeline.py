@@ -240,15 +240,22 @@ class TimelineReader:
                 self._guest(where).marks.append(Mark(record.t, "phase", f"VMI {phase}", line))
         elif kind == "Pod":
             self._watch_pod(line, record.t, obj)
-        elif kind == "Event" and obj.get("reason") == "Evicted":
-            involved = obj.get("involvedObject") or {}
-            if self.once("evicted", str(involved.get("uid"))):
-                pod = f"{involved.get('namespace', '')}/{involved.get('name', '')}"
-                vmi = self.vmi_of_pod.get(str(involved.get("uid")))
-                if vmi is not None:
-                    self._guest(vmi).marks.append(Mark(record.t, "evicted", "Evicted", line))
-                elif pod in self.guests:
-                    self._guest(pod).marks.append(Mark(record.t, "evicted", "Evicted", line))
+        elif kind == "Event":
+            self._watch_event(line, record.t, obj)
+
+    def _watch_event(self, line: int, t: float, obj: Mapping[str, Any]) -> None:
+        involved = obj.get("involvedObject") or {}
+        # The kubelet says Killing of a container when it sends SIGTERM; sidecars that stay are init containers.
+        stops = obj.get("reason") == "Killing" and str(involved.get("fieldPath", "")).startswith(
+            "spec.containers"
+        )
+        if obj.get("reason") != "Evicted" and not stops:
+            return
+        kind, label = ("sigterm", "SIGTERM") if stops else ("evicted", "Evicted")
+        pod = f"{involved.get('namespace', '')}/{involved.get('name', '')}"
+        owner = self.vmi_of_pod.get(str(involved.get("uid")), pod if pod in self.guests else "")
+        if owner and self.once(kind, str(involved.get("uid"))):
+            self._guest(owner).marks.append(Mark(t, kind, label, line))
 
     def _watch_node(self, line: int, t: float, name: str, obj: Mapping[str, Any]) -> None:
         lane = self._node(name)
