@@ -56,13 +56,6 @@ def test_sigterm_and_what_the_guest_makes_of_it_are_marked_in_order() -> None:
     ]  # fmt: skip
 
 
-def test_sigterm_and_what_the_guest_makes_of_it_are_marked_in_order() -> None:
-    hog = next(g for g in recorded("kind-1.36-kubevirt-soft-eviction").guests if g.name == "default/hog-2")
-    assert [m.label for m in hog.marks] == [
-        "VMI Running", "Evicted", "SIGTERM", "power button", "guest off", "VMI Succeeded", "pod Succeeded",
-    ]  # fmt: skip
-
-
 def test_a_series_is_cut_where_nothing_was_sampled() -> None:
     series = Series(gap=2.5)
     for t in (0.0, 0.5, 1.0, 9.0, 9.5):
