@@ -96,8 +96,16 @@ def preflight(
         if (place := places.get(daemon.node)) is not None:
             place.members.append(_daemon(daemon.name))
     if not any(isinstance(finding, Refusal) for finding in found):
-        found += _forecasts(scenario, places)
+        merging = scenario.host.ksm is not None and scenario.host.ksm.run == 1
+        found += (_unmerged(f) if merging else f for f in _forecasts(scenario, places))
     return sorted(found, key=lambda finding: isinstance(finding, Caveat))
+
+
+def _unmerged(finding: Finding) -> Finding:
+    """Return what a forecast says of a machine that merges pages: no more than a caveat, since none is reckoned with it."""
+    if finding.id not in {"no-crossing", "no-oom"}:
+        return finding
+    return Caveat(finding.id, f"{finding.text}; what KSM merges is not reckoned with")
 
 
 def _settle(

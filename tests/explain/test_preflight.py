@@ -68,6 +68,7 @@ def _findings(
     requires: list[dict[str, Any]] | None = None,
     idle: int | None = None,
     counts: dict[str, int] | None = None,
+    host: dict[str, Any] | None = None,
 ) -> list[Finding]:
     scenario = {
         "apiVersion": "density/v1",
@@ -92,6 +93,7 @@ def _findings(
             }
         ],
         "requires": requires or [{"evicted": {"from": ["hog"], "count": 1}}],
+        "host": host or {},
     }
     path = tmp_path / "s.yaml"
     path.write_text(yaml.safe_dump(scenario), encoding="utf-8")
@@ -132,6 +134,18 @@ def test_a_workload_that_crosses_nothing(tmp_path: Path) -> None:
     (found,) = _findings(tmp_path, fleets={"hog": _vmi()}, memory="2Gi")
     assert _ids([found]) == [("Refusal", "no-crossing")]
     assert "above the threshold of 200 MiB: nothing is evicted" in found.text
+
+
+def test_a_machine_that_merges_pages_is_not_forecast_with_certainty(tmp_path: Path) -> None:
+    # Idle guests fill the node without KSM: it begins below the threshold, and crosses nothing.
+    fleets, counts = {"hog": _vmi()}, {"hog": 6}
+    (refused,) = _findings(tmp_path, fleets=fleets, counts=counts, memory="1Gi")
+    assert _ids([refused]) == [("Refusal", "no-crossing")]
+    (told,) = _findings(tmp_path, fleets=fleets, counts=counts, memory="1Gi", host={"ksm": {"run": 1}})
+    assert _ids([told]) == [("Caveat", "no-crossing")]
+    assert "what KSM merges is not reckoned with" in told.text
+    (stopped,) = _findings(tmp_path, fleets=fleets, counts=counts, memory="1Gi", host={"ksm": {"run": 0}})
+    assert _ids([stopped]) == [("Refusal", "no-crossing")]
 
 
 def test_no_threshold_at_all(tmp_path: Path) -> None:
