@@ -114,6 +114,9 @@ def run(
         typer.Option(help="quick: only such scenarios; full: all. Left out: quick ones, and files as named."),
     ] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="In place of the scenarios'.")] = None,
+    at_most: Annotated[
+        int | None, typer.Option("--at-most", min=1, help="Only so many scenarios, the first that are left.")
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -151,6 +154,7 @@ def run(
                 tier=tier.value if tier is not None else "",
                 repeats=repeats,
                 resume=resume,
+                at_most=at_most,
                 accel=accel.value,
                 guest_kernel=guest_kernel,
                 control=control,

@@ -49,6 +49,8 @@ class Request:
     """`quick`: only such scenarios; `full`: all; '': those of directories that are quick, and files as named."""
     repeats: int | None = None
     """In place of the files'."""
+    at_most: int | None = None
+    """So many of the scenarios, the first that are left."""
     resume: bool = False
     """Leave out what a run in `runs` has shown already."""
     hold_on: str = ""
@@ -170,7 +172,7 @@ def run_command(request: Request) -> int:
         raise errors.UsageError(f"--hold-on {request.hold_on} is not one of {', '.join(HOLD_ON)}")
     claims, scenarios = load(request)
     make_cluster = cluster_maker(request)
-    scenarios, codes = _left(request, scenarios)
+    scenarios, codes = left(request, scenarios)
     cautions = [check(s) if request.preflight else () for s in scenarios]
     with show(verbose=request.verbose) as view, _kind_closed(request, view):
         for scenario, said in zip(scenarios, cautions, strict=True):
@@ -198,10 +200,10 @@ def run_command(request: Request) -> int:
     return max(codes, default=errors.OK)
 
 
-def _left(request: Request, scenarios: list[Scenario]) -> tuple[list[Scenario], list[int]]:
-    """Return what is still to be run, and the exit codes of what an earlier invocation ran."""
+def left(request: Request, scenarios: list[Scenario]) -> tuple[list[Scenario], list[int]]:
+    """Return what is to be run now, and the exit codes of what an earlier invocation ran."""
     if not request.resume:
-        return scenarios, []
+        return scenarios[: request.at_most], []
     from harness.cli.resume import split, verdict_of  # noqa: PLC0415 - only they need it
 
     todo, done = split(scenarios, request.runs, request.cluster)
@@ -211,7 +213,7 @@ def _left(request: Request, scenarios: list[Scenario]) -> tuple[list[Scenario], 
         codes.append(errors.OK if judged.passed else errors.NOT_SEEN)
         print(f"{scenario.name}: done before, {directory.path}{_failed(judged)}")  # noqa: T201 - the command's own output
     print(f"{len(done)} of {len(scenarios)} done before, {len(todo)} to run", flush=True)  # noqa: T201
-    return todo, codes
+    return todo[: request.at_most], codes
 
 
 def _failed(judged: Verdict) -> str:

@@ -10,6 +10,7 @@ import pytest
 from harness.cli import errors
 from harness.cli.resume import finished, split
 from harness.cli.run import Request, find_scenarios, load, run_command
+from harness.cli.run import left as to_run
 from harness.judge.judge import to_bytes
 from harness.judge.model import Finding, Findings
 from harness.records.model import Provenance
@@ -139,3 +140,11 @@ def test_a_study_runs_only_where_it_is_named() -> None:
     suites = Path(__file__).parents[2] / "suites"
     assert not [p for p in find_scenarios([suites]) if "study" in p.parts]
     assert [p.name for p in find_scenarios([suites / "study"])] == ["density.yaml", "load.yaml"]
+
+
+def test_a_study_can_be_gone_on_with_bit_by_bit(tmp_path: Path) -> None:
+    made = scenarios(tmp_path)
+    ran(tmp_path / "runs", made[0])
+    request = Request(paths=(), runs=tmp_path / "runs", resume=True, at_most=2)
+    assert [s.name for s in to_run(request, made)[0]] == ["squeeze-96mi-r1", "squeeze-64mi-r2"]
+    assert [s.name for s in to_run(Request(paths=(), at_most=1), made)[0]] == ["squeeze-64mi-r1"]

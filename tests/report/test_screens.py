@@ -83,6 +83,7 @@ def test_pages_are_accessible_fit_and_load_nothing(tools: tuple[str, Path], tmp_
     pages = [
         site / "index.html",
         *sorted((site / "runs").glob("*.html"))[:4],
+        *sorted((site / "study").glob("*.html"))[:2],
         comparison,
         evil / "report.html",
     ]
