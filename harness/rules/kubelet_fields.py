@@ -1,6 +1,7 @@
 """Keys of a KubeletConfiguration, for "did you mean".
 
-Source: Kubernetes staging/src/k8s.io/kubelet/config/v1beta1/types.go (1.36) [MEM: those not about memory].
+Source: Kubernetes staging/src/k8s.io/kubelet/config/v1beta1/types.go, compared key by key with a later master (001332b042), which
+has draManagerReconcilePeriod besides what 1.36 was read to have.
 """
 
 from typing import Final
@@ -15,7 +16,7 @@ _NAMES: Final = """
     nodeStatusReportFrequency nodeLeaseDurationSeconds imageMinimumGCAge imageMaximumGCAge
     imageGCHighThresholdPercent imageGCLowThresholdPercent volumeStatsAggPeriod kubeletCgroups systemCgroups
     cgroupRoot cgroupsPerQOS cgroupDriver cpuManagerPolicy singleProcessOOMKill cpuManagerPolicyOptions
-    cpuManagerReconcilePeriod memoryManagerPolicy topologyManagerPolicy topologyManagerScope
+    cpuManagerReconcilePeriod draManagerReconcilePeriod memoryManagerPolicy topologyManagerPolicy topologyManagerScope
     topologyManagerPolicyOptions qosReserved runtimeRequestTimeout hairpinMode maxPods podCIDR podPidsLimit
     resolvConf runOnce cpuCFSQuota cpuCFSQuotaPeriod nodeStatusMaxImages maxOpenFiles contentType kubeAPIQPS
     kubeAPIBurst serializeImagePulls maxParallelImagePulls evictionHard evictionSoft evictionSoftGracePeriod
