@@ -50,6 +50,27 @@ def test_free_page_reporting_is_off(manifest: dict[str, Any], configuration: dic
     assert not guest_shape(manifest, configuration).free_page_reporting
 
 
+@pytest.mark.parametrize(
+    ("devices", "balloon", "reporting"),
+    [
+        ({}, True, True),
+        ({"autoattachMemBalloon": True}, True, True),
+        ({"autoattachMemBalloon": None}, True, True),
+        ({"autoattachMemBalloon": False}, False, False),
+    ],
+)
+def test_the_balloon_is_there_unless_it_is_said_not_to_be(
+    devices: dict[str, Any], balloon: bool, reporting: bool
+) -> None:
+    shape = guest_shape(vmi(devices=devices), {})
+    assert (shape.balloon, shape.free_page_reporting) == (balloon, reporting)
+
+
+def test_a_balloon_stays_where_only_reporting_is_switched_off() -> None:
+    shape = guest_shape(vmi(annotations={"kubevirt.io/free-page-reporting-disabled": "true"}), {})
+    assert (shape.balloon, shape.free_page_reporting) == (True, False)
+
+
 def test_memory_is_not_mergeable_where_it_is_shared() -> None:
     assert not guest_shape(vmi(devices={"filesystems": [{"name": "f", "virtiofs": {}}]}), {}).mem_merge
     assert not guest_shape(vmi(cpu={"realtime": {}, "numa": {}}), {}).mem_merge
