@@ -14,10 +14,11 @@ from harness.explain.forecast import BAND, MIB, Crossing, Forecast, Member, fore
 from harness.rules import admission, schema
 from harness.rules.allocatable import NodeMemory, node_memory
 from harness.rules.defaults import default_spec
-from harness.rules.errors import RulesError
+from harness.rules.errors import RulesError, ThresholdError
 from harness.rules.pods import amount, pod_request
 from harness.rules.resources import PodResources, render_resources
 from harness.rules.scheduling import Demand, Room, demand, fit, score
+from harness.rules.swap import why_not_started
 from harness.rules.thresholds import memory_thresholds
 from harness.rules.vmi import get, guest, spec
 from harness.spec.expectations import Evicted, Oom
@@ -82,6 +83,7 @@ def preflight(
         try:
             divided = node_memory(node.kubelet, capacity=node.memory)
             memory_thresholds(node.kubelet)
+            _check_swap(scenario, node)
         except RulesError as error:
             found.append(Refusal("kubelet-config", f"node {node.name}: the kubelet would not start: {error}"))
             continue
@@ -99,6 +101,13 @@ def preflight(
         merging = scenario.host.ksm is not None and scenario.host.ksm.run == 1
         found += (_unmerged(f) if merging else f for f in _forecasts(scenario, places))
     return sorted(found, key=lambda finding: isinstance(finding, Caveat))
+
+
+def _check_swap(scenario: Scenario, node: NodeSpec) -> None:
+    """Raise ThresholdError where the kubelet would not start on a machine with the scenario's swap."""
+    swap = scenario.host.swap.size if scenario.host.swap is not None else Bytes(0)
+    if why := why_not_started(node.kubelet, swap_total=swap):
+        raise ThresholdError(why)
 
 
 def _unmerged(finding: Finding) -> Finding:

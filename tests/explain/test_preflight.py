@@ -162,6 +162,20 @@ def test_a_kubelet_that_would_not_start(tmp_path: Path) -> None:
     assert ("Refusal", "kubelet-config") in _ids(found)
 
 
+def test_a_kubelet_that_fails_on_the_swap_the_machine_is_given(tmp_path: Path) -> None:
+    limited = {
+        "evictionHard": {"memory.available": "200Mi"},
+        "memorySwap": {"swapBehavior": "LimitedSwap"},
+    }
+    swap = {"swap": {"kind": "file", "size": "1Gi"}}
+    found = _findings(tmp_path, fleets={"hog": _vmi()}, kubelet=limited, host=swap)
+    assert ("Refusal", "kubelet-config") in _ids(found)
+    assert "set --fail-swap-on flag to false" in found[0].text
+    for kubelet, host in ((limited | {"failSwapOn": False}, swap), (limited, {})):
+        found = _findings(tmp_path, fleets={"hog": _vmi()}, kubelet=kubelet, host=host)
+        assert ("Refusal", "kubelet-config") not in _ids(found)
+
+
 def test_a_guest_that_never_exceeds_its_request(tmp_path: Path) -> None:
     """The trap: with KubeVirt's overhead requested too, a guest can't use more than its pod requests."""
     fleets = {"hog": _vmi("512Mi", None, autoattachGraphicsDevice=False), "calm": _vmi("128Mi", "64Mi")}
