@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -47,6 +48,8 @@ class Live:
     why_no_kvm: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     evidence: Literal["real", "predicted"] = "real"
+    agent: Path | None = None
+    """The guest agent as a program."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Qualifiers found while it came up."""
 

@@ -183,7 +183,7 @@ class Pool:
                 live = await self._settle(tools, info, claim, agent)
                 why = await why_no_kvm(live.facts, local=not tools.engine.host, image=guest)
                 emulation = {"auto": bool(why), "yes": True, "no": False}[settings.emulation]
-                live.emulation, live.why_no_kvm = emulation, why
+                live.emulation, live.why_no_kvm, live.agent = emulation, why, guest.agent
                 await provide(live, manifests, settings=self.settings, progress=self.progress)
                 claim.note({**shape, "complete": True, "kept": settings.keep})
         except BaseException:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from harness.cluster.base import Evidence, NodeHandle, NodeRequest, Reading, Undo
+from harness.cluster.base import Daemon, Evidence, NodeHandle, NodeRequest, Reading, Undo
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.cluster.kind import live as living
 from harness.cluster.kind.allowance import requested
+from harness.cluster.kind.daemon import KindDaemon
 from harness.cluster.kind.live import Live
 from harness.cluster.kind.node import Node, Sized
 from harness.cluster.kind.observe import Observation
@@ -220,6 +221,14 @@ class KindCluster:
         self._qualifiers["node-size"] = text
         if sized.method == "threshold":
             self._sizes["node-size"] = text
+
+    async def start_daemon(self, node: NodeHandle, name: str) -> Daemon:
+        """Start a process in the node's system.slice. Raises ClusterError."""
+        if self.live.agent is None:
+            raise ClusterError(f"daemon {name}: the guest image does not say where its agent is")
+        return await KindDaemon.start(
+            name, node=node.kube_name, engine=self.live.engine, agent=self.live.agent
+        )
 
     async def configure_kubevirt(self, configuration: Mapping[str, Any]) -> None:
         """Merge into the CR's spec.configuration; put back on exit. Raises ClusterError."""

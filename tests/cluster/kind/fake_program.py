@@ -22,8 +22,10 @@ if TYPE_CHECKING:  # half of the time it takes to start
 PROGRAM, WORLD, ARGUMENTS = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
 REWRITTEN = {
     "/run/density/proc/meminfo": "/proc/real-meminfo",
+    "/proc/[0-9]*": "/proc/[0-9]*",  # a node's processes are not this machine's, where others may play a kubelet
     "/run/density": "/run/density",
     "/var/lib/kubelet": "/var/lib/kubelet",
+    "/var/tmp": "/var/tmp",
     "/etc/kubernetes": "/etc/kubernetes",
     "/proc/meminfo": "/proc/meminfo",
     "/proc/self/mountinfo": "/proc/mountinfo",
