@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import harness.run.undo_config_map
 import harness.run.undo_kind
 import harness.run.undo_kubeconfig
 import harness.run.undo_namespace  # noqa: F401 - these register how clusters are undone

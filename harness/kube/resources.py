@@ -33,6 +33,7 @@ NODES = Resource(group="", version="v1", plural="nodes", kind="Node", namespaced
 NAMESPACES = Resource(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod")
 EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
+CONFIG_MAPS = Resource(group="", version="v1", plural="configmaps", kind="ConfigMap")
 VMIS = Resource(
     group="kubevirt.io", version="v1", plural="virtualmachineinstances", kind="VirtualMachineInstance"
 )

@@ -30,6 +30,7 @@ from harness.records.model import Action, Note, Record, Sample
 from harness.records.rundir import RunDirectory
 from harness.run import health, undo_namespace
 from harness.run.asking import ask_for_vnc
+from harness.run.config_map import write_config_map
 from harness.run.consoles import Consoles
 from harness.run.creating import Creator
 from harness.run.daemons import Daemons
@@ -144,6 +145,9 @@ class Orchestrator:
                 async with interrupt.scope(1, what="the run was interrupted"):
                     step("preparing nodes")
                     handles = await prepare(self._scenario, self._cluster, self._made)
+                    await write_config_map(
+                        self._scenario, self._cluster, self._stream, run=self._id, undo=self._undo
+                    )
                     self._world.capacity.update({h.kube_name: h.memory for h in handles})
                     async with connect(self._cluster.kubeconfig) as connection:
                         await self._connected(connection, handles, interrupt)

@@ -170,3 +170,13 @@ def _soft_needs_grace(fields: Fields) -> None:
         if signal not in given:
             # eviction/helpers.go: "grace period must be specified for the soft eviction threshold".
             raise soft.marks[signal].error(f"evictionSoft {signal} needs an evictionSoftGracePeriod")
+
+
+def config_map(node: Node) -> Mapping[str, str]:
+    """Data of a ConfigMap: texts, as Kubernetes demands."""
+    if not isinstance(node, Fields):
+        raise node.mark.error(f"kubevirtConfigMap must be a mapping, not {kind_of(node)}")
+    for item in node.fields.values():
+        if not isinstance(item, Scalar) or not isinstance(item.value, str):
+            raise item.mark.error("a ConfigMap's data are texts: write it in quotes")
+    return {key: str(item.value) for key, item in node.fields.items() if isinstance(item, Scalar)}

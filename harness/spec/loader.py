@@ -55,6 +55,7 @@ KEYS: Final = (
     "repeats",
     "host",
     "daemons",
+    "kubevirtConfigMap",
 )
 NODE_KEYS: Final = ("name", "memory", "kubelet")
 TIERS: Final = ("quick", "full")
@@ -320,6 +321,7 @@ def _interpret(root: Node, source: Source, open_file: OpenFile, claims: Collecti
         technique=JOIN.join(one.name for one in applied.found) if applied is not None else "",
         host=reader.read("host", read_host) or HostSettings(),
         daemons=daemons,
+        config_map=reader.read("kubevirtConfigMap", fragments.config_map) or {},
     )
     if scenario.control is not None:
         _check_control(reader.need("control"), source, open_file)

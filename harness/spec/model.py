@@ -232,6 +232,8 @@ class Scenario:
     technique: str = ""
     """Canonical name of the technique preset that is applied (`ksm+swap`); '': none is named."""
     host: HostSettings = field(default_factory=HostSettings)
+    config_map: Mapping[str, str] = field(default_factory=dict)
+    """Data of the ConfigMap `kubevirt-config` in KubeVirt's own namespace, which the page speaks of; {}: none is made."""
     daemons: tuple[DaemonSpec, ...] = ()
 
     @property

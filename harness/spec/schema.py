@@ -202,6 +202,11 @@ def scenario_schema() -> Schema:
         "repeats": {"type": "integer", "minimum": 1, "maximum": matrix.MOST_REPEATS},
         "host": _host(),
         "daemons": {"type": "array", "items": _daemon(), "maxItems": daemons.MOST},
+        "kubevirtConfigMap": {
+            "type": "object",
+            "description": "Data of the ConfigMap kubevirt-config in KubeVirt's namespace.",
+            "additionalProperties": {"type": "string"},
+        },
     }
     assert tuple(properties) == loader.KEYS
     return {

@@ -68,6 +68,12 @@ def test_the_scenario_that_the_others_are_spoilt_copies_of_is_good(tmp_path: Pat
 # (what is replaced, by what, the message)
 CHANGED = [
     # keys
+    (
+        "budget: 100s",
+        "kubevirtConfigMap: {memory-overcommit: 150}",
+        "s.yaml:4:40: a ConfigMap's data are texts: write it in quotes",
+    ),
+    ("budget: 100s", "kubevirtConfigMap: [a]", "s.yaml:4:20: kubevirtConfigMap must be a mapping, not a list"),
     ("budget: 100s", "budgett: 100s", "s.yaml:4:1: unknown key 'budgett' in a scenario (did you mean 'budget'?)"),
     ("memory: 1Gi", "memroy: 1Gi", "s.yaml:7:5: unknown key 'memroy' in a node (did you mean 'memory'?)"),
     (

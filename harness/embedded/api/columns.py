@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.embedded.api.durations import since
 from harness.embedded.api.resources import (
+    CONFIG_MAPS,
     EVENTS,
     KUBEVIRTS,
     NAMESPACES,
@@ -196,6 +197,11 @@ def _kubevirt(kubevirt: Mapping[str, Any], now: datetime) -> Cells:
     ]
 
 
+def _config_map(config_map: Mapping[str, Any], now: datetime) -> Cells:
+    size = len(config_map.get("data") or {}) + len(config_map.get("binaryData") or {})
+    return [config_map["metadata"]["name"], str(size), _age(config_map, now)]
+
+
 def _namespace(namespace: Mapping[str, Any], now: datetime) -> Cells:
     phase = (namespace.get("status") or {}).get("phase", "")
     return [namespace["metadata"]["name"], phase, _age(namespace, now)]
@@ -296,6 +302,7 @@ _COLUMNS: Mapping[Resource, Columns] = {
         ),
         _event,
     ),
+    CONFIG_MAPS: Columns((_NAME, ("Data", "string", 0), _AGE), _config_map),
     SERVICES: _OTHER,
 }
 

@@ -128,6 +128,17 @@ EVENTS = Resource(
     singular="event",
     short_names=("ev",),
 )
+CONFIG_MAPS = Resource(
+    group="",
+    version="v1",
+    plural="configmaps",
+    kind="ConfigMap",
+    namespaced=True,
+    singular="configmap",
+    short_names=("cm",),
+)
+"""Kept and served; nothing here reads one, as no KubeVirt of today does."""
+
 SERVICES = Resource(
     group="",
     version="v1",
@@ -199,6 +210,7 @@ RESOURCES: tuple[Resource, ...] = (
     NODES,
     PODS,
     EVENTS,
+    CONFIG_MAPS,
     SERVICES,
     LEASES,
     VIRTUALMACHINES,

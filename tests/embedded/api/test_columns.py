@@ -11,6 +11,7 @@ import pytest
 from harness.embedded.api.columns import columns
 from harness.embedded.api.durations import human, since
 from harness.embedded.api.resources import (
+    CONFIG_MAPS,
     EVENTS,
     KUBEVIRTS,
     LEASES,
@@ -256,7 +257,15 @@ def test_every_recorded_object_has_a_row_as_long_as_its_header() -> None:
     assert seen == set(by_kind)
 
 
-@pytest.mark.parametrize("resource", [NAMESPACES, LEASES])
+def test_config_maps_count_their_data() -> None:
+    meta = {"name": "kubevirt-config", "creationTimestamp": "2026-05-04T09:00:00Z"}
+    made = {"metadata": meta, "data": {"a": "1", "b": "2"}, "binaryData": {"c": "AA=="}}
+    shape = columns(CONFIG_MAPS)
+    assert [name for name, _, _ in shape.definitions] == ["Name", "Data", "Age"]
+    assert shape.row(made, NOW) == ["kubevirt-config", "3", "3h"]
+
+
+@pytest.mark.parametrize("resource", [NAMESPACES, LEASES, CONFIG_MAPS])
 def test_sparse_objects_have_rows_too(resource: Any) -> None:
     shape = columns(resource)
     assert len(shape.row({"metadata": {"name": "x"}}, NOW)) == len(shape.definitions)
