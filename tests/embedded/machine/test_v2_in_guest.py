@@ -49,7 +49,9 @@ def python_entries(modules: Mapping[str, bytes]) -> list[cpio.Entry]:
     files |= {
         f"app/{path.relative_to(ROOT)}": path for path in (ROOT / "harness/embedded/machine").rglob("*.py")
     }
-    for name in ("__init__", "units", "embedded/__init__", "run/__init__", "run/errors", "run/undo"):
+    files |= {f"app/{path.relative_to(ROOT)}": path for path in (ROOT / "harness/rules").glob("*.py")}
+    kubelet = ("embedded/kubelet/__init__", "embedded/kubelet/shapes")
+    for name in ("__init__", "units", "embedded/__init__", *kubelet, "run/__init__", "run/errors", "run/undo"):
         files[f"app/harness/{name}.py"] = ROOT / f"harness/{name}.py"
     init = f"#!{PYTHON}\nimport sys\nsys.path.insert(0, '/app')\n"
     checks = (ROOT / "tests/embedded/machine/v2_checks.py").read_text(encoding="utf-8")
@@ -146,7 +148,8 @@ async def test_our_v2_code_holds_against_a_kernel_with_nothing_but_v2(
         "swap areas": ["/dev/vda"],
         "without a share ended by": 9,
         "with a share it lives": True,
-        "swap limits": ["max", "33554432"],
+        # 40Mi of 128Mi, of 96Mi of swap; NoSwap
+        "swap limits": ["max", "31457280", 31457280, 0],
         "pressure is told": ["events.oom_kill", "pgmajfault", "someTotal", "swap.max"],
         "swapped out": True,
         "swap is off": True,

@@ -80,6 +80,7 @@ def wait_for(condition: Callable[[], bool], within: float = 60) -> bool:
 
 
 async def checks() -> dict[str, object]:
+    from harness.embedded.kubelet.shapes import pod_shape
     from harness.embedded.machine.base import ContainerShape, GuestImage, PodShape
     from harness.embedded.machine.linux import cgroup, cgroupfs, kmsg, oom, procfs, swap, syscalls
     from harness.embedded.machine.linux.node import Host, LinuxNode, LinuxPod
@@ -187,17 +188,16 @@ async def checks() -> dict[str, object]:
     syscalls.swapon("/dev/vda", 100)
     seen["swap areas"] = [area.path for area in swap.areas()]
     shares = {}
-    for uid, share in (("lives", 32 * MIB), ("dies", 0)):
-        shape = PodShape(
-            uid=uid,
-            name=uid,
-            qos="Burstable",
-            limit=None,
-            containers={"compute": ContainerShape(limit=16 * MIB, oom_score_adj=0, swap=share)},  # type: ignore[arg-type]
-        )
+    for uid, behavior in (("lives", "LimitedSwap"), ("dies", "NoSwap")):
+        resources = {"requests": {"memory": "40Mi"}, "limits": {"memory": "64Mi"}}
+        served = {
+            "metadata": {"name": uid, "uid": uid},
+            "spec": {"containers": [{"name": "compute", "resources": resources}]},
+        }
+        shape = pod_shape(served, capacity=swap_node.capacity, swap=swap_node.swap, behavior=behavior)
         made = await swap_node.add_pod(shape)
         assert made._group is not None
-        shares[uid] = (made, child(made._group.path / "compute", 32 * MIB))
+        shares[uid] = (made, child(made._group.path / "compute", 80 * MIB))
     seen["without a share ended by"] = ended(shares["dies"][1])
     lives, held = shares["lives"]
     seen["with a share it lives"] = wait_for(
@@ -208,7 +208,7 @@ async def checks() -> dict[str, object]:
         (lives._group.path / name).read_text().strip()
         for name in ("memory.swap.max", "compute/memory.swap.max")
     ]
-    seen["swap limits"] = limits
+    seen["swap limits"] = [*limits, *(shares[uid][0].swap_limit("compute") for uid in ("lives", "dies"))]
     told = lives.pressure()
     seen["pressure is told"] = sorted(set(told) & {"someTotal", "events.oom_kill", "swap.max", "pgmajfault"})
     seen["swapped out"] = swap.counters().get("out", 0) > 1000
