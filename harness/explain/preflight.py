@@ -98,7 +98,8 @@ def preflight(
         if (place := places.get(daemon.node)) is not None:
             place.members.append(_daemon(daemon.name))
     if not any(isinstance(finding, Refusal) for finding in found):
-        merging = scenario.host.ksm is not None and scenario.host.ksm.run == 1
+        settings = (scenario.host.ksm, *(step.ksm for step in scenario.workload))
+        merging = any(ksm is not None and ksm.run == 1 for ksm in settings)
         found += (_unmerged(f) if merging else f for f in _forecasts(scenario, places))
     return sorted(found, key=lambda finding: isinstance(finding, Caveat))
 

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from harness.cluster.base import (
@@ -41,7 +42,7 @@ from harness.run.health_check import prove_healthy
 from harness.run.holding import how_to_look
 from harness.run.interrupt import Interrupt, Interrupted
 from harness.run.observers import Observers
-from harness.run.preparing import prepare
+from harness.run.preparing import prepare, tune
 from harness.run.recorder import Recording
 from harness.run.settings import Settings
 from harness.run.stream import Deadline
@@ -259,6 +260,7 @@ class Orchestrator:
             guests=guests,
             kubelet=kubelet,
             daemons=self._daemons,
+            tune=partial(tune, self._cluster, stream),
             hurry_stats=observers.hurry_stats,
             replay=self._control_of.held if self._control_of else None,
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.cluster.base import Cluster, HostRequest, HostSettable, NodeHandle, NodeRequest
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.cluster.guests import LesserGuests
 from harness.kube.errors import ApiError
 from harness.run.badge import qualifiers
 from harness.run.creating import OK, answered, refusals_wanted
+from harness.run.errors import RunError
 from harness.run.recorder import Recording
 from harness.run.stream import Stream
 from harness.spec.model import Scenario
@@ -60,15 +63,18 @@ async def _apply_host(scenario: Scenario, cluster: Cluster, stream: Stream) -> N
     """Set what the nodes share, before there are nodes."""
     ksm = scenario.host.ksm.files if scenario.host.ksm is not None else {}
     swap = scenario.host.swap
-    if not ksm and swap is None:
+    tuned = bool(ksm) or any(step.ksm is not None for step in scenario.workload)
+    if not tuned and swap is None:
         return
     if not isinstance(cluster, HostSettable):
-        asked = [name for name, wanted in (("ksm", bool(ksm)), ("swap", swap is not None)) if wanted]
+        asked = [name for name, wanted in (("ksm", tuned), ("swap", swap is not None)) if wanted]
         known = [why for name in asked if (why := cluster.capabilities().get(name, "yes")) != "yes"]
         raise NotObservable(
             "; ".join(known)
             or f"{' and '.join(asked)} of the machines of a {cluster.kind} cluster can't be set from here"
         )
+    if not ksm and swap is None:
+        return  # steps will
     request = HostRequest(
         ksm=ksm,
         swap_kind=swap.kind if swap is not None else None,
@@ -77,6 +83,16 @@ async def _apply_host(scenario: Scenario, cluster: Cluster, stream: Stream) -> N
     told = {"kind": swap.kind, "size": swap.size} if swap is not None else {}
     stream.action("configure-host", "host", ksm=dict(ksm), swap=told)
     await cluster.apply_host(request)
+
+
+async def tune(cluster: Cluster, stream: Stream, ksm: Mapping[str, str]) -> None:
+    """Set KSM of the machine otherwise while a run goes on. Raises RunError."""
+    assert isinstance(cluster, HostSettable)
+    stream.action("configure-host", "host", ksm=dict(ksm), swap={})
+    try:
+        await cluster.apply_host(HostRequest(ksm=ksm))
+    except (ClusterError, NotObservable) as error:
+        raise RunError(f"KSM could not be tuned: {error}") from error
 
 
 async def _configure_kubevirt(scenario: Scenario, cluster: Cluster, stream: Stream) -> None:

@@ -45,6 +45,8 @@ class Workload:
     hurry_stats: Callable[[], Any]
     """Context manager while which stats/summary is fetched as often as sensible."""
     daemons: Daemons
+    tune: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
+    """Set KSM of the machine; None: there is none to set. Raises RunError."""
     replay: Held | None = None
     """Control run: what each guest held in the main run, in place of `until`."""
     held: dict[str, dict[str, Bytes]] = field(default_factory=dict)
@@ -87,7 +89,11 @@ class Workload:
         mine = {"daemons": list(step.daemons)} if step.daemons else {}
         self.stream.action("step-start", step.name, verb=step.verb, fleets=list(step.fleets), **mine)
         vmis = tuple(vmi for fleet in fleets for vmi in self.members[fleet])
-        if step.daemons:
+        if step.ksm is not None:
+            if self.tune is None:
+                raise RunError(f"step {step.name!r}: no machine of this cluster can be tuned")
+            await self.tune(step.ksm.files)
+        elif step.daemons:
             async with asyncio.TaskGroup() as tasks:
                 for name in step.daemons:
                     tasks.create_task(self._daemon(step, name))

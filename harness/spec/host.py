@@ -22,11 +22,12 @@ _PAGE: Final = 4096
 def read_host(node: Node) -> HostSettings:
     """Settings of the machine. Raises SpecError."""
     reader = Reader(node, "host", KEYS)
-    return HostSettings(ksm=reader.read("ksm", _ksm), swap=reader.read("swap", _swap))
+    return HostSettings(ksm=reader.read("ksm", read_ksm), swap=reader.read("swap", _swap))
 
 
-def _ksm(node: Node) -> KsmSettings:
-    reader = Reader(node, "host.ksm", KSM_KEYS)
+def read_ksm(node: Node) -> KsmSettings:
+    """KSM's settings, of `host` or of a step `tune`. Raises SpecError."""
+    reader = Reader(node, "ksm", KSM_KEYS)
     advisor = reader.read("advisor", lambda n: read.choice(n, ADVISORS, "advisor"))
     if advisor == "scan-time" and reader.has("pages_to_scan"):
         raise reader.key_mark("pages_to_scan").error(

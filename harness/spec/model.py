@@ -104,7 +104,7 @@ class When:
     event_of: str | None = None
 
 
-Verb = Literal["grow", "shrink", "rewrite", "touch", "hold", "cache", "record", "vram", "stop"]
+Verb = Literal["grow", "shrink", "rewrite", "touch", "hold", "cache", "record", "vram", "stop", "tune"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +128,8 @@ class Step:
     """`record`: fsync after every record."""
     block: Bytes | None = None
     """`record`: bytes of one record, 512 or 4096; None: the agent's default."""
+    ksm: KsmSettings | None = None
+    """`tune`: settings of the machine from now on, in place of the scenario's `host`. It is about no fleet."""
     profile: str = ""
     """The name of the profile this step is part of, '' for one that was written as a step. The last one bears the name itself."""
     line: int = 0

@@ -66,10 +66,12 @@ def _step() -> Schema:
         "pattern": r"^[0-9]+\s*/\s*s$",
         "description": "Records a second: 100/s.",
     }
+    arguments["ksm"] = _ksm()
     verbs = {
         verb: obj(
             {name: pace if (verb, name) == ("record", "rate") else arguments[name] for name in names},
-            *(() if verb in workload.OF_DAEMONS else ("fleet",)),
+            *(() if verb in (*workload.OF_DAEMONS, *workload.OF_THE_MACHINE) else ("fleet",)),
+            *(("ksm",) if verb in workload.OF_THE_MACHINE else ()),
             *(("to",) if verb in workload.NEED_TO else ()),
             **(
                 {"oneOf": [{"required": [whose]} for whose in ("fleet", "daemon")]}
@@ -129,7 +131,7 @@ def _fleet() -> Schema:
     return obj(properties, "name", anyOf=[{"required": ["manifest"]}, {"required": ["match"]}])
 
 
-def _host() -> Schema:
+def _ksm() -> Schema:
     ksm = {
         "run": {"enum": [0, 1, 2]},
         "pages_to_scan": {"type": "integer", "minimum": 1},
@@ -137,9 +139,14 @@ def _host() -> Schema:
         "smart_scan": TRUTH,
         "advisor": {"enum": list(host.ADVISORS)},
     }
+    assert tuple(ksm) == host.KSM_KEYS
+    return obj(ksm)
+
+
+def _host() -> Schema:
     swap = {"kind": {"enum": list(host.SWAPS)}, "size": QUANTITY}
-    assert (tuple(ksm), tuple(swap)) == (host.KSM_KEYS, host.SWAP_KEYS)
-    return obj({"ksm": obj(ksm), "swap": obj(swap)})
+    assert tuple(swap) == host.SWAP_KEYS
+    return obj({"ksm": _ksm(), "swap": obj(swap)})
 
 
 def _daemon() -> Schema:

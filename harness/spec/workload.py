@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, cast
 
 from harness.spec import read
 from harness.spec.errors import closest
+from harness.spec.host import read_ksm
 from harness.spec.model import Amount, Pages, Step, UntilAvailable, Verb, When
 from harness.spec.nodes import Fields, Items, Node, Scalar, kind_of
 from harness.spec.read import Reader
@@ -30,6 +31,7 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "record": ("fleet", "rate", "fsync", "block"),
     "vram": ("fleet", "to"),
     "stop": ("fleet",),
+    "tune": ("ksm",),
 }
 """Verb → its arguments."""
 PROFILES: Final[dict[str, tuple[str, ...]]] = {
@@ -53,6 +55,8 @@ EVENTS: Final = ("evicted", "oom", "ended", "restarted")
 BLOCKS: Final = (512, 4096)
 OF_DAEMONS: Final = ("grow", "shrink")
 """Verbs that a node's daemon has too."""
+OF_THE_MACHINE: Final = ("tune",)
+"""Verbs that are about no guest."""
 NEED_TO: Final = ("shrink", "rewrite", "cache", "vram")
 _UNTIL: Final = re.compile(
     r"(?P<which>threshold|hard-threshold|soft-threshold)(?:\s*(?P<sign>[+-])\s*(?P<by>\S+))?"
@@ -101,6 +105,8 @@ def _verb(
     verb: str, node: Node, fleets: tuple[str, ...], daemons: tuple[str, ...], *, name: str, when: When
 ) -> Step:
     inner = Reader(node, verb, ARGUMENTS[verb])
+    if verb in OF_THE_MACHINE:
+        return Step(name=name, when=when, verb="tune", fleets=(), ksm=read_ksm(inner.need("ksm")))
     to, until = inner.read("to", amount), inner.read("until", _until)
     if verb == "grow" and (to is None) == (until is None):
         raise inner.mark.error("grow needs exactly one of 'to' and 'until'")

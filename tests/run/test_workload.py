@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ class Stage:
         self.guests = Guests(self.stream, self.world)
         self.wires = {name: Wire(self, name) for name in ("hog", "calm")}
         self.hurried = 0
+        self.tuned: list[dict[str, str]] = []
         for name, wire in self.wires.items():
             self.world.expect_guest(f"ns/{name}", "cafe")
             self.guests.attach(f"ns/{name}", wire)
@@ -93,8 +94,12 @@ class Stage:
             kubelet={"n1": {"evictionHard": {"memory.available": threshold}}},
             daemons=Daemons(self.stream),
             hurry_stats=self.hurry,
+            tune=self.tune,
             replay=replay,
         )
+
+    async def tune(self, ksm: Mapping[str, str]) -> None:
+        self.tuned.append(dict(ksm))
 
     @contextmanager
     def hurry(self) -> Iterator[None]:
@@ -143,6 +148,36 @@ async def test_a_step_waits_for_all_of_its_fleet_and_the_next_for_the_step(tmp_p
 
 
 UNTIL = "  - {name: cross, when: {fleet: all, is: Ready}, grow: {fleet: [hog, calm], until: {available: threshold - 60Mi}, rate: 5Mi/s}}\n"
+
+
+TUNED = """
+  - {name: one, when: {fleet: all, is: Running}, grow: {fleet: hog, to: 50Mi}}
+  - {name: merge, when: {step: done}, tune: {ksm: {run: 1, pages_to_scan: 5000}}}
+"""
+
+
+async def test_the_machine_is_tuned_when_the_step_before_is_done(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, TUNED)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(stage.workload.run())
+        stage.running()
+        await settle()
+        assert stage.tuned == []
+        stage.wires["hog"].fill(50 * MIB)
+    assert stage.tuned == [{"pages_to_scan": "5000", "run": "1"}]
+    assert [a.target for a in stage.actions("step-done")] == ["one", "merge"]
+
+
+async def test_what_can_not_be_tuned_ends_the_run(tmp_path: Path) -> None:
+    stage = Stage(
+        tmp_path,
+        TUNED.replace("is: Running}, grow: {fleet: hog, to: 50Mi}", "is: Running}, hold: {fleet: hog}"),
+    )
+    stage.workload.tune = None
+    stage.running()
+    with pytest.raises(RunError, match="step 'merge': no machine of this cluster can be tuned"):
+        async with asyncio.timeout(5):
+            await stage.workload.run()
 
 
 async def test_a_ramp_ends_when_the_node_has_as_little_as_wanted(tmp_path: Path) -> None:

@@ -74,6 +74,13 @@ def test_shares_of_a_guest_go_through_a_profile() -> None:
     assert (grow.to, shrink.to) == (Amount(share=0.5), Amount(bytes=0))  # type: ignore[arg-type]
 
 
+def test_the_machine_is_tuned_by_a_step_without_a_fleet() -> None:
+    (step,) = steps("- {name: faster, tune: {ksm: {run: 1, pages_to_scan: 5000, sleep_millisecs: 10}}}")
+    assert (step.verb, step.fleets, step.when) == ("tune", (), FIRST)
+    assert step.ksm is not None
+    assert list(step.ksm.files.items()) == [("pages_to_scan", "5000"), ("sleep_millisecs", "10"), ("run", "1")]
+
+
 def test_disk_and_display() -> None:
     cache, record, vram = steps("""
 - {cache: {fleet: hog, to: 64Mi, write: true}}
@@ -118,6 +125,8 @@ def test_triggers(when: str, expected: When) -> None:
         ("{record: {fleet: hog, rate: 5Mi/s}}", "1:31: expected records a second such as 100/s, not '5Mi/s'"),
         ("{record: {fleet: hog, rate: 5/s, block: 1024}}", "1:43: a record has 512 or 4096 bytes, not 1024"),
         ("{vram: {fleet: hog}}", "1:10: vram needs 'to'"),
+        ("{tune: {}}", "1:10: tune needs 'ksm'"),
+        ("{tune: {ksm: {run: 1}, fleet: hog}}", "1:26: unknown key 'fleet' in tune"),
         ("{when: {on: evcited}, stop: {fleet: all}}", "1:15: unknown event 'evcited'; one of evicted, oom, ended (did you mean 'evicted'?)"),
         ("{when: {of: hog}, stop: {fleet: all}}", "1:11: 'of' says to whom 'on' happens; there is no 'on'"),
         ("{when: {on: oom, of: hgo}, stop: {fleet: all}}", "1:24: no fleet named 'hgo' (did you mean 'hog'?)"),
