@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from harness.spec.baseline import deviations, load_baseline, read_baseline
 from harness.spec.checks import read_expectation
 from harness.spec.claims import load_claims
 from harness.spec.errors import SpecError
-from harness.spec.expectations import KINDS, Evicted, Grace, Request, Shutdown
+from harness.spec.expectations import KINDS, Evicted, Grace, Ratio, Request, Shutdown
 from harness.spec.fleet import KEYS as FLEET_KEYS
 from harness.spec.loader import CAPABILITIES, KEYS, NODE_KEYS, control_of, load_scenario, load_scenarios
 from harness.spec.matrix import CLUSTERS, take_cluster
@@ -62,27 +64,29 @@ def test_scenarios_load_and_promise_what_their_claims_say(path: Path) -> None:
         assert all(today.kind in KINDS for today in claim.today), f"{claim.id}: no check judges its today"
 
 
-# Claims of one quote and two cases: whether the guests they are promised of must be deaf to the power button.
-DEAF = {"SOFT-1a": False, "SOFT-1c": True, "HARD-2b": False, "HARD-2d": True}
+# Claims of one quote and two cases: whether it is about guests that are cut, being deaf to the power button or slow.
+CUT = {"SOFT-1a": False, "SOFT-1c": True, "HARD-2b": False, "HARD-2d": True}
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=_id)
 def test_claims_about_guests_that_listen_are_promised_of_such(path: Path) -> None:
     for scenario in load_scenarios(path):
-        fleets = {fleet.name: fleet.deaf for fleet in scenario.fleet}
+        deaf = {fleet.name: fleet.deaf for fleet in scenario.fleet}
+        may_be_cut = {fleet.name: fleet.deaf or fleet.shutdown > 0 for fleet in scenario.fleet}
         admissible = {
             name
             for check in scenario.requires
             if isinstance(check.expectation, Evicted)
             for name in check.expectation.fleets
-        } or set(fleets)
+        } or set(deaf)
         for check in scenario.promises:
-            if (deaf := DEAF.get(check.claim or "")) is None:
+            if (cut := CUT.get(check.claim or "")) is None:
                 continue
             assert isinstance(check.expectation, Shutdown)
             of = check.expectation.of
-            about = {of} if of in fleets else admissible if of == "victim" else set(fleets)
-            assert {fleets[name] for name in about} == {deaf}, f"{scenario.name}: {check.claim}"
+            about = {of} if of in deaf else admissible if of == "victim" else set(deaf)
+            found = {(may_be_cut if cut else deaf)[name] for name in about}
+            assert found == {cut}, f"{scenario.name}: {check.claim}"
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=_id)
@@ -129,11 +133,11 @@ def test_the_schema_refuses(path: tuple[str | int, ...], value: object) -> None:
     assert not jsonschema.Draft202012Validator(scenario_schema()).is_valid(document)
 
 
-def _recorded(case: str) -> Mapping[str, Any]:
+def _recorded(case: str, settings: str = "default") -> Mapping[str, Any]:
     with gzip.open(MATRIX, "rt", encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
-            if (row["settings"], row["case"]) == ("default", case):
+            if (row["settings"], row["case"]) == (settings, case):
                 return dict(row)
     raise LookupError(case)
 
@@ -179,6 +183,73 @@ def test_requests_on_main_are_those_of_real_pods(fleet: str, case: str) -> None:
     assert seen >= 4
 
 
+def _compute(case: str, settings: str = "default") -> Mapping[str, int | None]:
+    (compute,) = [
+        c["resources"]
+        for c in _recorded(case, settings)["pod"]["spec"]["containers"]
+        if c["name"] == "compute"
+    ]
+    return {what: _bytes(compute.get(what, {}).get("memory")) for what in ("requests", "limits")}
+
+
+@pytest.mark.parametrize(
+    ("path", "fleet", "what", "case", "settings"),
+    [
+        ("guest-overhead/flag", "plain", "requests", "lim-gt-req", "default"),
+        ("implicit-overcommit/untouched", "no-request", "requests", "guest-only", "default"),
+        ("implicit-overcommit/percent", "with-overhead", "requests", "guest-3072m", "overcommit-150"),
+        (
+            "guest-memory/more-than-requested",
+            "page-guest",
+            "requests",
+            "overcommit-guest-overhead",
+            "default",
+        ),
+    ],
+)
+def test_what_topics_expect_of_requests_is_what_real_pods_have(
+    path: str, fleet: str, what: str, case: str, settings: str
+) -> None:
+    expected = {
+        columns["main"] if "main" in columns else columns["*"]
+        for check in load_scenario(SUITES / f"{path}.yaml").checks
+        if isinstance(check.expectation, Request) and check.expectation.of == fleet
+        if (columns := getattr(check.expectation, what).get("compute"))
+    }
+    assert expected == {_compute(case, settings)[what]}
+
+
+def test_what_topics_expect_to_be_saved_is_what_real_pods_save() -> None:
+    def saving(path: str, fleet: str, measure: str) -> set[float]:
+        return {
+            check.expectation.min or 0.0
+            for check in load_scenario(SUITES / path).requires
+            if isinstance(check.expectation, Ratio)
+            if (check.expectation.of, check.expectation.how, check.expectation.measure)
+            == (fleet, "saving", measure)
+        }
+
+    with_display, without = _compute("guest-only")["requests"], _compute("headless")["requests"]
+    assert with_display is not None
+    assert without is not None
+    assert saving("graphics/display.yaml", "headless", "request") == {with_display - without}
+    pod = _recorded("guest-only")["pod"]["spec"]
+    log = [c for c in (*pod["containers"], *pod["initContainers"]) if c["name"] == "guest-console-log"]
+    assert saving("console-log/request.yaml", "not-logged", "pod-request") == {
+        _bytes(log[0]["resources"]["requests"]["memory"])
+    }
+    # With the flag the limit keeps what the request loses: recorded for a limit of 512Mi.
+    (limit,) = [
+        check.expectation.limits["compute"]["main"]
+        for check in load_scenario(SUITES / "guest-overhead" / "flag.yaml").requires
+        if isinstance(check.expectation, Request) and check.expectation.of == "flag-and-limit"
+    ]
+    recorded = _compute("lim-gt-req")["limits"]
+    assert limit is not None
+    assert recorded is not None
+    assert limit - 384 * 2**20 == recorded - 512 * 2**20
+
+
 def test_classes_are_those_of_real_pods() -> None:
     assert _recorded("mem-equal")["pod"]["status"]["qosClass"] == "Burstable"
     assert _recorded("both-equal")["pod"]["status"]["qosClass"] == "Guaranteed"
@@ -222,10 +293,34 @@ def test_the_page_examples_are_the_page_s() -> None:
         }
 
 
-def test_budgets_of_the_road_fit_eight_minutes() -> None:
-    budgets = [load_scenario(SUITES / "road" / f"{name}.yaml").budget for name in ROAD]
-    assert sum(budget for budget in budgets if budget is not None) <= 480
-    assert None not in budgets
+def _budgets(*tiers: str) -> float:
+    """Sum over all scenarios that a run of these tiers makes: those of a matrix and repeats each count."""
+    found = [
+        one
+        for path in SCENARIOS
+        if path.parent.name not in {"recorded", "study"}
+        for one in load_scenarios(path)
+        if one.tier in tiers
+    ]
+    assert [one.name for one in found if one.budget is None] == []
+    return sum(one.budget for one in found if one.budget is not None)
+
+
+def test_budgets_fit_what_the_main_job_may_take() -> None:
+    """The study is run by its name alone."""
+    assert 240 <= _budgets("quick") <= 6 * 60
+    assert _budgets("quick", "full") <= 40 * 60
+
+
+def test_the_main_job_runs_quick_ones_and_all_when_asked() -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("there is no make")
+    for full, option in (("", False), ("0", False), ("1", True), ("yes", True)):
+        told = subprocess.run(
+            [make, "-n", "e2e", f"FULL={full}"], cwd=SUITES.parent, capture_output=True, text=True, check=True
+        )
+        assert ("--density-tier=full" in told.stdout) is option, full
 
 
 def test_hard_eviction_has_a_control_with_a_larger_node() -> None:
@@ -256,13 +351,37 @@ def test_the_grace_promised_is_none_at_all() -> None:
 # -- baseline ------------------------------------------------------------------------------------------------------
 
 
-def test_every_promise_of_the_road_has_a_baseline() -> None:
-    baseline = load_baseline(claims=load_claims())
-    promised = {
-        check.claim for name in ROAD for check in load_scenario(SUITES / "road" / f"{name}.yaml").promises
-    }
-    assert set(baseline["local"]) == promised
-    assert set(baseline["kind"]) == promised
+def _promised(paths: Iterable[Path]) -> set[str]:
+    return {check.claim or "" for path in paths for one in load_scenarios(path) for check in one.promises}
+
+
+def test_every_promise_of_the_suites_has_a_baseline() -> None:
+    """On `local`, which is where they have been run; of other clusters only what has been seen there is listed."""
+    claims = load_claims()
+    baseline = load_baseline(claims=claims)
+    run = [path for path in SCENARIOS if path.parent.name not in {"recorded", "study"}]
+    assert set(baseline["local"]) == _promised(run)
+    road = _promised(path for path in run if path.parent.name == "road")
+    assert road <= set(baseline["kind"])
+    assert _promised(path for path in SCENARIOS if path.parent.name == "recorded") <= set(baseline["kind"])
+
+
+def test_the_baseline_stands_in_the_order_of_the_registry() -> None:
+    order = list(load_claims())
+    baseline = load_baseline()
+    for cluster in ("local", "kind"):
+        assert list(baseline[cluster]) == sorted(baseline[cluster], key=order.index), cluster
+    assert set(baseline["kubeconfig"]) == set(baseline["kind"])
+
+
+def test_what_must_come_out_is_what_is_known() -> None:
+    """A claim that is known to be wrong must come out wrong, and as wrong as it is known to be."""
+    claims = load_claims()
+    for cluster, expected in load_baseline().items():
+        for name, one in expected.items():
+            known = {str(today.verdict) for today in claims[name].today}
+            must = set(one.finding) - {"not-observable"}
+            assert must == (known or {"holds"}) or not must, f"{cluster}: {name}"
 
 
 BASELINE = """\
