@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +72,8 @@ class Rbac:
     upstream: Upstream
     served: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Plural → objects to serve in place of what the API behind has none of."""
+    instead: Callable[[web.Request, Asked], Awaitable[web.StreamResponse | None]] | None = None
+    """Answers what is allowed in place of the API behind, where it answers."""
     denied: list[Asked] = field(default_factory=list)
     used: set[tuple[str, str, str]] = field(default_factory=set)
     """(verb, group, resource[/subresource]) that were allowed and asked for."""
@@ -109,6 +111,10 @@ class Rbac:
             self.used.add((wish.verb, wish.group, wish.named))
             if wish.resource in self.served:
                 return answer({"metadata": {"resourceVersion": "1"}, "items": self.served[wish.resource]})
+            if self.instead is not None:
+                found = await self.instead(request, wish)
+                if found is not None:
+                    return found
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._socket(request)
         return await self._forward(request)
@@ -144,7 +150,7 @@ class Rbac:
         ):
             response = web.StreamResponse(status=found.status, headers={"Content-Type": "application/json"})
             await response.prepare(request)
-            with suppress(aiohttp.ClientError):
+            with suppress(aiohttp.ClientError, ConnectionError):
                 async for chunk in found.content.iter_any():
                     await response.write(chunk)
             return response

@@ -113,20 +113,48 @@ def rbac(
             help="Read stats/summary and configz: get nodes/proxy, which reaches every GET address of a kubelet.",
         ),
     ] = True,
+    node_reader: Annotated[
+        bool,
+        typer.Option(
+            "--node-reader", help="Also what --node-reader needs, and what it would run, as a comment."
+        ),
+    ] = False,
+    allow_kubelet_config: Annotated[
+        bool,
+        typer.Option(
+            "--allow-kubelet-config",
+            help="Also what --allow-kubelet-config needs, and what it would run on a node, as a comment.",
+        ),
+    ] = False,
+    node_reader_image: Annotated[
+        str, typer.Option("--node-reader-image", help="The image in that comment.")
+    ] = "REF",
     kubevirt_namespace: Annotated[
         str, typer.Option("--kubevirt-namespace", help="Where the KubeVirt CR is.")
     ] = "kubevirt",
 ) -> None:
     """Print the least rights that runs on an existing cluster need, as a manifest for kubectl apply."""
+    from harness.cluster.kubeconfig import shown  # noqa: PLC0415
     from harness.cluster.kubeconfig.rights import PARTS, manifest_yaml  # noqa: PLC0415
 
-    parts = [*(part or ()), *(["node-stats"] if node_stats else [])]
+    parts = [
+        *(part or ()),
+        *(["node-stats"] if node_stats else []),
+        *(["node-reader"] if node_reader else []),
+        *(["kubelet-settings"] if allow_kubelet_config else []),
+    ]
     for name in parts:
         if name not in PARTS:
             raise errors.UsageError(f"--part {name}: not known; there are {', '.join(sorted(PARTS))}")
     text = manifest_yaml(
         namespace=namespace, account=account, parts=parts, kubevirt_namespace=kubevirt_namespace
     )
+    for wanted, made in (
+        ("node-reader", shown.reader),
+        ("kubelet-settings", shown.kubelet),
+    ):
+        if wanted in parts:
+            typer.echo(made(namespace=namespace, image=node_reader_image), nl=False)
     typer.echo(text, nl=False)
 
 

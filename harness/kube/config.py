@@ -8,7 +8,7 @@ they stand in.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,20 +30,17 @@ class Chosen:
     cluster: str
     server: str
     namespace: str
-    path: Path | None
-    """The file it came from, None for a document or several merged files."""
+    files: tuple[Path, ...]
+    """The files it came from, in their order; none for a document."""
 
 
 def load(path: Path | None = None) -> Mapping[str, Any]:
     """Read a kubeconfig file, or (None) those of $KUBECONFIG, else ~/.kube/config. Raises ConfigError naming the file."""
-    if path is not None:
-        return _read(path)
-    listed = [Path(p) for p in os.environ.get("KUBECONFIG", "").split(os.pathsep) if p]
-    files = [p for p in listed if p.is_file()] or ([] if listed else [Path.home() / ".kube" / "config"])
-    if not files:
-        raise ConfigError(
-            f"kubeconfig: none of the files of $KUBECONFIG is there ({os.environ['KUBECONFIG']})"
-        )
+    return load_files(_users_files() if path is None else (path,))
+
+
+def load_files(files: Sequence[Path]) -> Mapping[str, Any]:
+    """Read and merge files, of which the first to name something wins. Raises ConfigError naming the file."""
     documents = [_read(file) for file in files]
     if len(documents) == 1:
         return documents[0]
@@ -70,23 +67,25 @@ def choose(source: Path | Mapping[str, Any] | None, *, context: str | None = Non
         raise ConfigError(f"kubeconfig: no context {name!r} (known: {known})")
     details = entry.get("context") or {}
     cluster = _named(document, "clusters", str(details.get("cluster") or "")) or {}
-    path = None if isinstance(source, Mapping) else source if source is not None else _only_file()
+    files = () if isinstance(source, Mapping) else (source,) if source is not None else _users_files()
     return Chosen(
         document={**document, "current-context": name},
         context=name,
         cluster=str(details.get("cluster") or ""),
         server=str((cluster.get("cluster") or {}).get("server") or ""),
         namespace=str(details.get("namespace") or ""),
-        path=path.absolute() if path is not None else None,
+        files=tuple(file.absolute() for file in files),
     )
 
 
-def _only_file() -> Path | None:
+def _users_files() -> tuple[Path, ...]:
     listed = [Path(p) for p in os.environ.get("KUBECONFIG", "").split(os.pathsep) if p]
-    there = [p for p in listed if p.is_file()]
-    if len(there) > 1:
-        return None
-    return there[0] if there else Path.home() / ".kube" / "config"
+    files = [p for p in listed if p.is_file()] or ([] if listed else [Path.home() / ".kube" / "config"])
+    if not files:
+        raise ConfigError(
+            f"kubeconfig: none of the files of $KUBECONFIG is there ({os.environ['KUBECONFIG']})"
+        )
+    return tuple(files)
 
 
 def _read(path: Path) -> Mapping[str, Any]:

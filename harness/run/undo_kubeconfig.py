@@ -1,9 +1,11 @@
-"""The undo operation of existing clusters: put KubeVirt's settings back. Importing this registers it."""
+"""The undo operations of existing clusters: put KubeVirt's settings and kubelets back. Importing this registers them."""
 
 from __future__ import annotations
 
 from harness.cluster.errors import ClusterError
-from harness.cluster.kubeconfig.undoing import restore_kubevirt
+from harness.cluster.kubeconfig.kubelets import OP
+from harness.cluster.kubeconfig.undoing import restore_kubelet, restore_kubevirt
+from harness.run import undo_namespace  # noqa: F401 - pods on nodes may live in one of their own
 from harness.run.errors import UndoError
 from harness.run.undo import Entry, operation
 
@@ -13,5 +15,14 @@ def _patch(entry: Entry) -> str | None:
     """Apply `patch` to what the entry names."""
     try:
         return restore_kubevirt(entry)
+    except ClusterError as error:
+        raise UndoError(str(error)) from error
+
+
+@operation(OP, survives_reboot=True)
+def _kubelet(entry: Entry) -> str | None:
+    """Put the kubelet of the node `target` back."""
+    try:
+        return restore_kubelet(entry)
     except ClusterError as error:
         raise UndoError(str(error)) from error

@@ -6,10 +6,11 @@ Only a namespace that carries the run's own label is deleted: whoever has one of
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.kube.connection import connect
+from harness.cluster.kubeconfig.undoing import reached
 from harness.kube.errors import KubeError, NotFound
 from harness.kube.objects import Objects
 from harness.kube.resources import NAMESPACES
@@ -30,19 +31,18 @@ def entry(*, kubeconfig: str, context: str, namespace: str, run: str) -> Entry:
 @operation(OP, survives_reboot=True)
 def _delete(entry: Entry) -> str | None:
     """Delete the namespace, and everything in it, if it is there and of that run."""
-    path = Path(str(entry["kubeconfig"]))
-    if not path.exists():
+    if not any(Path(name).exists() for name in str(entry["kubeconfig"]).split(os.pathsep) if name):
         return None
     # An undo file may be closed inside a running event loop, which can't run another.
     with ThreadPoolExecutor(max_workers=1) as pool:
         try:
-            return "deleted" if pool.submit(asyncio.run, _deleted(path, entry)).result() else None
+            return "deleted" if pool.submit(asyncio.run, _deleted(entry)).result() else None
         except KubeError as error:
             raise UndoError(f"namespace {entry['target']}: {error}") from error
 
 
-async def _deleted(path: Path, entry: Entry) -> bool:
-    async with connect(path, context=str(entry.get("context") or "") or None) as connection:
+async def _deleted(entry: Entry) -> bool:
+    async with reached(entry) as connection:
         objects = Objects(connection, patience=PATIENCE)
         name = str(entry["target"])
         try:

@@ -43,7 +43,7 @@ def test_several_files_merge_as_kubectl_merges_them(tmp_path: Path, monkeypatch:
         "https://first",
         "ns",
     )
-    assert chosen.path is None, "no one file holds it"
+    assert chosen.files == (first, second)
     (one, two), (me,) = chosen.document["clusters"], chosen.document["users"]
     assert one["cluster"]["certificate-authority"] == f"{tmp_path}/a/ca.pem"
     assert me["user"]["exec"]["command"] == f"{tmp_path}/a/login"
@@ -58,7 +58,8 @@ def test_a_single_file_is_known_by_its_path(tmp_path: Path, monkeypatch: pytest.
         users=[named("user", "u", tokenFile="token", exec={"command": "aws"})],
     )
     monkeypatch.setenv("KUBECONFIG", str(config))
-    assert choose(None, context="d").path == config
+    assert choose(None, context="d").files == (config,)
+    assert choose({"contexts": [named("context", "c")]}, context="c").files == ()
     user = choose(config, context="c").document["users"][0]["user"]
     assert user == {"tokenFile": f"{tmp_path}/token", "exec": {"command": "aws"}}
     assert choose(config, context="d").document["current-context"] == "d"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.cluster.errors import ClusterError
@@ -27,6 +27,8 @@ class Access:
 
     parts: frozenset[Part]
     lacks: tuple[str, ...]
+    missing: Mapping[Part, str]
+    """Part that is not had → the first right of it that is missing."""
 
     def may(self, part: Part) -> bool:
         """Whether a part of the rights is had whole."""
@@ -68,6 +70,7 @@ async def review(
     return Access(
         parts=frozenset(part for part in chosen if part not in lost),
         lacks=tuple(f"RBAC denies {missing}: {right.lack}" for right, missing in denied),
+        missing={right.part: missing for right, missing in reversed(denied)},
     )
 
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from harness.cluster.kubeconfig.node_pods import DAEMONSETS, RUN_LABEL
 from harness.kube.errors import Forbidden, KubeError, NotFound
 from harness.kube.objects import Objects
 from harness.kube.resources import NAMESPACES, PODS, VMIS, VMS, Resource
 
-RUN_LABEL = "density.dev/run"
-"""As `run.fleet` puts it on; a cluster source may not import that room."""
 YOUNG = timedelta(hours=2)
 """No scenario takes so long."""
 
@@ -52,7 +51,7 @@ async def collect(
     denied: KubeError | None = None
     looked = False
     # A namespace takes what is in it along; VMs before their VMIs, which they would make anew.
-    for resource in (NAMESPACES, VMS, VMIS, PODS):
+    for resource in (NAMESPACES, DAEMONSETS, VMS, VMIS, PODS):
         if resource is NAMESPACES and namespace:
             continue
         try:

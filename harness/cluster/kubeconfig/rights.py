@@ -14,7 +14,7 @@ import yaml
 
 Scope = Literal["cluster", "namespace", "default", "kubevirt"]
 """Where a right is needed: cluster-wide, in the run's namespace, in `default`, in the KubeVirt CR's namespace."""
-Part = Literal["run", "node-stats", "namespaces", "kubevirt-settings"]
+Part = Literal["run", "node-stats", "namespaces", "kubevirt-settings", "node-reader", "kubelet-settings"]
 PARTS: frozenset[str] = frozenset(get_args(Part))
 READ = ("get", "list", "watch")
 
@@ -106,6 +106,36 @@ RIGHTS: tuple[Right, ...] = (
         lack="runs need --namespace",
     ),
     Right(
+        scope="namespace",
+        group="apps",
+        resources=("daemonsets",),
+        verbs=("get", "list", "create", "delete"),
+        why="the node reader (--node-reader): privileged pods on the chosen nodes that read and write nothing",
+        part="node-reader",
+        required=False,
+        lack="no node reader: cgroup files, kernel log, KSM and swap of nodes are not observable",
+    ),
+    Right(
+        scope="namespace",
+        group="",
+        resources=("pods/log",),
+        verbs=("get",),
+        why="what the node reader has read",
+        part="node-reader",
+        required=False,
+        lack="no node reader: what it reads comes through its log",
+    ),
+    Right(
+        scope="namespace",
+        group="",
+        resources=("pods/log",),
+        verbs=("get",),
+        why="what a pod that sets a kubelet (--allow-kubelet-config) has done; it is privileged and restarts the kubelet",
+        part="kubelet-settings",
+        required=False,
+        lack="kubelets are not touched: what came of it could not be read",
+    ),
+    Right(
         scope="kubevirt",
         group="kubevirt.io",
         resources=("kubevirts",),
@@ -148,11 +178,11 @@ def manifest(
     ]
     if "node-stats" in chosen:
         made += _bound(f"{account}-node-stats", "", rights("cluster", ("node-stats",)), subject)
+    inside = rights("namespace", chosen & {"run", "node-reader", "kubelet-settings"})
     if "namespaces" in chosen:
-        everywhere = (*rights("cluster", ("namespaces",)), *rights("namespace", ("run",)))
-        made += _bound(f"{account}-runs", "", everywhere, subject)
+        made += _bound(f"{account}-runs", "", (*rights("cluster", ("namespaces",)), *inside), subject)
     else:
-        made += _bound(f"{account}-run", namespace, rights("namespace", ("run",)), subject)
+        made += _bound(f"{account}-run", namespace, inside, subject)
     made += _bound(f"{account}-node-events", "default", rights("default", ("run",)), subject)
     if "kubevirt-settings" in chosen:
         settings = rights("kubevirt", ("kubevirt-settings",))

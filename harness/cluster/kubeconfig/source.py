@@ -1,9 +1,7 @@
 """The cluster source: connect, look, choose nodes, hold a fleet against quotas, change nothing without permission.
 
-Node settings can't be made here, and node sizes are what they are. What a scenario asks of nodes is compared with
-what they have; where it differs the scenario is not observable, with the reason. Calibrating a kubelet's threshold
-(facts of option C: a threshold of capacity - wanted size + wanted threshold) needs access to the node's files, which
-no Kubernetes API gives.
+Node sizes are what they are. What a scenario asks of nodes is compared with what they have; where it differs the
+scenario is not observable, with the reason, unless the user allows touching kubelets (`node_work`).
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from contextlib import AsyncExitStack
 from typing import Any, Literal, Self
 
 from harness.cluster.base import Evidence, NodeHandle, NodeRequest, Reading, Undo
-from harness.cluster.errors import ClusterError, NotObservable
-from harness.cluster.kubeconfig import guard, guest, quota, settings, survey
+from harness.cluster.errors import NODE_MEMORY, ClusterError, NotObservable
+from harness.cluster.kubeconfig import guard, guest, node_work, quota, settings, survey, undoing
 from harness.cluster.kubeconfig.access import Access, review
 from harness.cluster.kubeconfig.options import Options
 from harness.cluster.kubeconfig.rights import Part
@@ -30,7 +28,10 @@ from harness.units import MIB
 
 SIZE_TOLERANCE = 0.05
 """Share by which a node may differ from the size a scenario asks: firmware and kernel take a few percent of a machine."""
-NO_NODE_ACCESS = "no access to the nodes of an existing cluster: only stats/summary shows them"
+NO_NODE_ACCESS = (
+    "no access to the nodes of an existing cluster: only stats/summary shows them (--node-reader reads more)"
+)
+UNTOUCHED = "kubelets of an existing cluster are touched only with --allow-kubelet-config"
 
 
 class KubeconfigCluster:
@@ -88,6 +89,7 @@ class KubeconfigCluster:
         parts: list[Part] = ["run", "node-stats"]
         parts += ["kubevirt-settings"] if options.patch_kubevirt else []
         parts += [] if options.namespace else ["namespaces"]
+        parts += node_work.wanted(options)
         try:
             self.access: Access = await review(
                 self._objects,
@@ -104,12 +106,19 @@ class KubeconfigCluster:
                 "RBAC denies making a namespace per run: name an existing one with --namespace, "
                 "or grant it: density rbac --part namespaces | kubectl apply -f -"
             )
+        node_work.insist(options, self.access)
+        self._work = node_work.NodeWork(
+            options, connection, undo=self._undo, run=self._run, address=self.address
+        )
 
     async def __aexit__(self, *exc: object) -> None:
         try:
-            if self._restore is not None:
-                await self._patch(self._restore, what="restored")
-                self._restore = None
+            try:
+                await self._work.close()
+            finally:
+                if self._restore is not None:
+                    await self._patch(self._restore, what="restored")
+                    self._restore = None
         finally:
             await self._stack.aclose()
 
@@ -122,8 +131,8 @@ class KubeconfigCluster:
 
     @property
     def address(self) -> Mapping[str, str]:
-        """How to reach it again after this process is gone. A document, or several merged files, can't be named."""
-        return {"kubeconfig": str(self._chosen.path or "(not one file)"), "context": self._chosen.context}
+        """How to reach it again after this process is gone; a document can't be named."""
+        return undoing.address(self._chosen)
 
     @property
     def qualifiers(self) -> Mapping[str, str]:
@@ -136,6 +145,8 @@ class KubeconfigCluster:
             "kernel": ", ".join(kernels),
             "accelerator": "tcg" if self.survey.emulated else "kvm",
             **({"guest": guest.qualifier(self._options.guest_disk)} if self._options.guest_disk else {}),
+            **{f"node {name}": text for name, text in self._work.sizes.items()},
+            **({"node-reader": self._options.node_reader_image} if self._work.reads else {}),
         }
 
     @property
@@ -155,11 +166,12 @@ class KubeconfigCluster:
             "cgroup-v2": NO_NODE_ACCESS,
             "ksm": NO_NODE_ACCESS,
             "swap": NO_NODE_ACCESS,
-            "kmsg": NO_NODE_ACCESS,
+            "kmsg": "yes" if self._options.node_reader else NO_NODE_ACCESS,
             "oom-adj-negative": NO_NODE_ACCESS,
             "kvm": "KubeVirt uses emulation here" if self.survey.emulated else "yes",
             "node-stats": "yes" if self.access.may("node-stats") else "RBAC denies get nodes/proxy",
-            "kubelet-settings": "kubelets of an existing cluster are not touched",
+            "kubelet-settings": "yes" if self._options.allow_kubelet_config else UNTOUCHED,
+            "node-size": next(iter(self._work.sizes.values()), "yes"),
             "kubevirt-settings": "yes"
             if self.access.may("kubevirt-settings")
             else "the KubeVirt CR is patched only with --patch-kubevirt and the right to",
@@ -174,12 +186,26 @@ class KubeconfigCluster:
         for request in nodes:
             node = chosen[request.name]
             name, size = str(node["metadata"]["name"]), survey.capacity(node)
-            if request.memory is not None:
-                self._size(request, name, size)
-            if request.kubelet:
-                await self._settings(request, name)
+            if self._options.allow_kubelet_config:
+                calibrate = self._is_another_size(request, size)
+                if request.kubelet or calibrate:
+                    await self._work.kubelet(request, name, capacity=size, calibrate=calibrate)
+            else:
+                if request.memory is not None:
+                    self._size(request, name, size)
+                if request.kubelet:
+                    await self._settings(request, name)
             handles.append(NodeHandle(name=request.name, kube_name=name, memory=size))
+        await self._work.read(frozenset(handle.kube_name for handle in handles))
         return tuple(handles)
+
+    @staticmethod
+    def _is_another_size(request: NodeRequest, size: int) -> bool:
+        return (
+            request.memory is not None
+            and request.size_matters
+            and abs(size - request.memory) > SIZE_TOLERANCE * request.memory
+        )
 
     @staticmethod
     def _size(request: NodeRequest, name: str, size: int) -> None:
@@ -191,7 +217,8 @@ class KubeconfigCluster:
             )
         if size < request.memory * (1 - SIZE_TOLERANCE):
             raise NotObservable(
-                f"node {request.name} needs {request.memory // MIB} MiB, the largest usable node has {size // MIB}"
+                f"node {request.name} needs {request.memory // MIB} MiB, the largest usable node has {size // MIB}",
+                lacks=NODE_MEMORY,
             )
 
     async def _settings(self, request: NodeRequest, name: str) -> None:
@@ -207,8 +234,7 @@ class KubeconfigCluster:
         if wrong := settings.differing(request.kubelet, there):
             path, asked, has = wrong[0]
             raise NotObservable(
-                f"the kubelet of {name} has {path}: {_shown(has)}, the scenario asks {_shown(asked)}: kubelets of an "
-                "existing cluster are not touched (calibrating them needs access to the node)"
+                f"the kubelet of {name} has {path}: {_shown(has)}, the scenario asks {_shown(asked)}: {UNTOUCHED}"
             )
 
     async def configure_kubevirt(self, configuration: Mapping[str, Any]) -> None:
@@ -223,12 +249,11 @@ class KubeconfigCluster:
                 + self.capabilities()["kubevirt-settings"]
             )
         back = settings.restoring(self.survey.configuration, configuration)
-        if self._chosen.path is not None:
+        if self._chosen.files:
             self._undo(
                 {
                     "op": "kubectl-patch",
-                    "kubeconfig": str(self._chosen.path),
-                    "context": self._chosen.context,
+                    **self.address,
                     "target": f"KubeVirt {self._kubevirt_namespace}/{self._kubevirt_name}",
                     "namespace": self._kubevirt_namespace,
                     "name": self._kubevirt_name,
@@ -286,10 +311,13 @@ class KubeconfigCluster:
     # -- seeing by it --------------------------------------------------------------------------------------------------
 
     async def probe(self, nodes: tuple[NodeHandle, ...]) -> AsyncGenerator[Reading]:
-        """Yield what can't be seen here, then nothing more: stats/summary, which the API serves, is all there is."""
-        yield note("node-truth", NO_NODE_ACCESS)
+        """Yield what the reader reads, or (without one) what can't be seen, and then nothing more."""
         for lack in self.access.lacks:
             yield note("not-allowed", lack)
+        if not self._work.reads:
+            yield note("node-truth", NO_NODE_ACCESS)
+        async for reading in self._work.readings(tuple(node.kube_name for node in nodes)):
+            yield reading
         await asyncio.Event().wait()
 
     # -- inside --------------------------------------------------------------------------------------------------------
