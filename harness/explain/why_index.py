@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.judge.interval import Interval
-from harness.judge.samples import count
 from harness.judge.timeline import Timeline
 from harness.judge.tracks import Mark
 from harness.records import served
 from harness.records.model import Kernel, Record, Sample, Watch
+from harness.records.served import count
 
 PRESSURE_TAINT = "node.kubernetes.io/memory-pressure"
 _USAGE = re.compile(r"memory: usage (\d+)kB, limit (\d+)kB")

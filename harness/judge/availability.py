@@ -58,18 +58,9 @@ def threshold(config: Mapping[str, Any], capacity: int) -> int | None:
     """Return the highest configured memory threshold in bytes: the first one the node would cross."""
     found = []
     for which in ("evictionHard", "evictionSoft"):
-        text = served.dig(config, which, SIGNAL)
-        if isinstance(text, str) and text.endswith("%"):
-            try:
-                share = float(text[:-1]) / 100
-            except ValueError:
-                continue
-            if 0 < share < 1:
-                found.append(int(capacity * share))
-        else:
-            value = served.maybe_quantity(text)
-            if value:
-                found.append(int(value))
+        value = served.memory_threshold(served.dig(config, which, SIGNAL), capacity)
+        if value is not None:
+            found.append(int(value))
     return max(found, default=None)
 
 

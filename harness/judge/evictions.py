@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from harness.judge.cast import Cast, Incarnation
 from harness.judge.interval import Interval
-from harness.judge.timeline import REJECTED, Timeline
+from harness.judge.objects import REJECTED
+from harness.judge.timeline import Timeline
 from harness.judge.tracks import Happening, PodTrack
 from harness.records import served
 

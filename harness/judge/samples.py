@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from harness.judge.interval import Interval
@@ -10,6 +9,7 @@ from harness.judge.kmsg import pod_uid
 from harness.judge.tracks import Mark
 from harness.records import served
 from harness.records.model import Sample
+from harness.records.served import count
 
 _NO_LIMIT = 1 << 60
 """cgroup v1 writes "no limit" as the largest multiple of a page, which recorders round as floats."""
@@ -30,27 +30,19 @@ class MemorySample(Mark):
     swap_limit: int | None = None
 
 
-def count(value: object) -> int | None:
-    """Return a number of bytes, or None of what is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return int(value)
-
-
 def cgroup_sample(number: int, record: Sample) -> MemorySample | None:
-    """Read a cgroup sample; working set = usage - inactive file pages where the recorder did not say it."""
+    """Read a cgroup sample; one that tells a working set alone has at least that in use."""
     data = record.data
-    usage = count(data.get("usage"))
-    if usage is None:
+    working = served.working_set(data)
+    if working is None:
         return None
-    inactive = count(data.get("inactiveFile", data.get("inactive_file"))) or 0
-    working = count(data.get("workingSet"))
+    usage = count(data.get("usage"))
     return MemorySample(
         t=record.t,
         line=number,
         when=Interval(record.t, record.t),
-        usage=usage,
-        working_set=max(0, usage - inactive) if working is None else working,
+        usage=working if usage is None else usage,
+        working_set=working,
         rss=count(data.get("rss")),
         swap=count(data.get("swap")),
         swap_limit=count(data.get("swapLimit")),

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from harness.judge.endings import Ending
 from harness.judge.interval import Interval, hull
-from harness.judge.samples import count
 from harness.judge.seen import Run
 from harness.judge.tracks import Mark, Row
 from harness.records import served
+from harness.records.served import count
 
 NEAR = 15.0
 """Seconds a sample may lie from the moment it stands for: older agents speak every 5 s, kubelets look every 10 s."""

@@ -162,6 +162,12 @@ def describe(expectation: object) -> str:
     return type(expectation).__name__
 
 
+def beyond(reason: str, said: str) -> str:
+    """Return what of a reason (parts joined by `; `) does not stand in what was said already, '' for nothing."""
+    parts = dict.fromkeys(part for part in reason.split("; ") if part and part not in said)
+    return "; ".join(parts)
+
+
 def _unit(measure: str) -> tuple[float, str]:
     if measure in BYTES:
         return float(MIB), "MiB"

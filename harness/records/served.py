@@ -106,6 +106,43 @@ def maybe_quantity(value: object) -> Bytes | None:
         return None
 
 
+def count(value: object) -> int | None:
+    """Return a number of bytes or the like, its fraction dropped, or None of what is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value)
+
+
+def working_set(data: Mapping[str, Any]) -> int | None:
+    """Return a cgroup sample's working set in bytes, as cAdvisor counts it: usage less inactive file pages, at least 0.
+
+    What the recorder says itself wins, with or without a usage beside it; None where it says neither.
+    """
+    told = count(data.get("workingSet"))
+    if told is not None:
+        return told
+    usage = count(data.get("usage"))
+    if usage is None:
+        return None
+    inactive = count(data.get("inactiveFile", data.get("inactive_file"))) or 0
+    return max(0, usage - inactive)
+
+
+def memory_threshold(value: object, capacity: float | None) -> float | None:
+    """Return a `memory.available` threshold in bytes, of a node's capacity in bytes where it is a percentage.
+
+    None for none: 0 % and 100 % switch it off, and what is no quantity or has no capacity says nothing.
+    """
+    if isinstance(value, str) and value.endswith("%"):
+        try:
+            share = float(value[:-1]) / 100
+        except ValueError:
+            return None
+        return capacity * share if capacity is not None and 0 < share < 1 else None
+    found = maybe_quantity(value)
+    return found if found is not None and found > 0 else None
+
+
 def dig(obj: object, *path: str | int) -> Any:
     """Follow a path of keys and indices; None where it ends early."""
     for step in path:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.records import model
-from harness.records.served import dig, maybe_quantity
+from harness.records.served import dig, maybe_quantity, memory_threshold, working_set
 from harness.units import MIB
 
 GAP = {"cgroup": 2.5, "stats/summary": 25.0, "guest": 6.5}
@@ -107,22 +107,9 @@ class Timeline:
         lane.marks.append(Mark((when[0] + when[1]) / 2, kind, label, line, when))
 
 
-def working_set(data: Mapping[str, Any]) -> int | None:
-    """Usage minus inactive file pages, in bytes, as cAdvisor counts it; None where the sample has no usage."""
-    if isinstance(data.get("workingSet"), int):
-        return int(data["workingSet"])
-    usage, inactive = data.get("usage"), data.get("inactiveFile", data.get("inactive_file", 0))
-    if not isinstance(usage, int) or not isinstance(inactive, int):
-        return None
-    return max(0, usage - inactive)
-
-
 def threshold_mib(value: object, capacity: float | None) -> float | None:
     """A `memory.available` threshold as configured, in MiB; percentages are of the node's capacity."""
-    text = str(value)
-    if text.endswith("%"):
-        return None if capacity is None else float(text[:-1]) / 100 * capacity
-    found = maybe_quantity(text)
+    found = memory_threshold(value, None if capacity is None else capacity * MIB)
     return None if found is None else found / MIB
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from harness.judge.model import Finding, Findings
+from harness.judge.wording import beyond
 from harness.records.model import SCHEMA_VERSION, Provenance
 from harness.records.rundir import RunDirectory
 from harness.report.deaths import Death, deaths
@@ -272,7 +273,7 @@ def _row(finding: Finding, claims: Mapping[str, Claim], records: str) -> Row:
         sign=OUTCOME_SIGNS[finding.outcome],
         word=word,
         surprise=finding.surprise,
-        reason=clean(finding.reason),
+        reason=clean(beyond(finding.reason, finding.seen)),
         proof=tuple(finding.proof),
         jq=proof_command(finding.proof, records),
         subjects=tuple(map(clean, finding.subjects)),

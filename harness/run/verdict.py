@@ -9,6 +9,7 @@ from typing import Literal
 
 from harness.judge.model import Finding, Findings
 from harness.judge.status import by_claim
+from harness.judge.wording import beyond
 from harness.records.model import Provenance
 from harness.resources import data_dir
 from harness.spec.baseline import Baseline, deviations, load_baseline
@@ -74,7 +75,7 @@ def verdict(
     outcomes: Mapping[str, str] = by_claim(findings.findings)
     for claim in dict.fromkeys(c.claim for c in scenario.promises if c.claim):
         outcome = outcomes.get(claim, "none")
-        seen = "; ".join(f"{f.seen}" for f in findings.findings if f.claim == claim)
+        seen = "; ".join(dict.fromkeys(f.seen for f in findings.findings if f.claim == claim))
         if baseline is None:
             items.append(Item(name=claim, result="pass", text=f"{outcome}: {seen}"))
             continue
@@ -86,7 +87,8 @@ def verdict(
             capabilities=provenance.capabilities,
         )
         if wrong:
-            items.append(Item(name=claim, result="fail", text=f"{wrong[0]}; {_why(findings, claim)}{seen}"))
+            why = _why(findings, claim, seen)
+            items.append(Item(name=claim, result="fail", text=f"{wrong[0]}; {why}{seen}"))
         elif outcome in {"not-observable", "none"} and not _expects_nothing(baseline, provenance, claim):
             items.append(Item(name=claim, result="skip", text=f"not observable: {seen}"))
         else:
@@ -109,7 +111,7 @@ def _requirement(name: str, finding: Finding | None, lacks: str, findings: Findi
         # Only what the scenario needs excuses a requirement that could not be seen.
         return Item(name=name, result="skip", text=lacks)
     because = "; ".join(findings.invalid_because)
-    reason = finding.reason or because
+    reason = beyond(finding.reason or because, text)
     return Item(name=name, result="fail", text=f"{finding.outcome}: {text}{f' ({reason})' if reason else ''}")
 
 
@@ -122,6 +124,7 @@ def _lacks(scenario: Scenario, provenance: Provenance) -> str:
     return f"this machine lacks {', '.join(missing)}" if missing else ""
 
 
-def _why(findings: Findings, claim: str) -> str:
-    reasons = [f.reason for f in findings.findings if f.claim == claim and f.reason]
-    return f"{reasons[0]}; " if reasons else ""
+def _why(findings: Findings, claim: str, seen: str) -> str:
+    """The first reason that says more than what was seen."""
+    reasons = [beyond(f.reason, seen) for f in findings.findings if f.claim == claim]
+    return next((f"{reason}; " for reason in reasons if reason), "")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.judge.wording import describe
+from harness.judge.wording import beyond, describe
 from harness.spec.expectations import (
     KINDS,
     Admission,
@@ -83,3 +83,17 @@ def test_every_kind_that_is_judged_has_words_of_its_own() -> None:
     new = {type(expectation) for expectation, _ in WORDS}
     before = {"request", "qos", "guest-memory", "evicted", "survives", "grace", "shutdown", "oom", "phase"}
     assert {name for name, kind in KINDS.items() if kind not in new} == before
+
+
+@pytest.mark.parametrize(
+    ("reason", "said", "left"),
+    [
+        ("nobody was evicted", "nobody was evicted", ""),
+        ("nobody was evicted", "nobody was evicted (not for memory: d/hog at t = 1 s: pid)", ""),
+        ("nobody was evicted; the records end", "nobody was evicted", "the records end"),
+        ("too late; too late", "evicted at t = 3 s", "too late"),
+        ("", "s", ""),
+    ],
+)
+def test_a_reason_says_what_was_not_said_yet(reason: str, said: str, left: str) -> None:
+    assert beyond(reason, said) == left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from decimal import Decimal
 
@@ -171,3 +172,54 @@ def test_events_of_both_apis() -> None:
     assert served.event_subject({"involvedObject": {"kind": "Pod"}}) == {"kind": "Pod"}
     assert served.event_subject({}) == {}
     assert served.event_message({"note": "n"}) == served.event_message({"message": "n"}) == "n"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"workingSet": 5, "usage": 9}, 5),
+        ({"workingSet": 5}, 5),  # without a usage beside it
+        ({"workingSet": 0, "usage": 9}, 0),
+        ({"usage": 9, "inactiveFile": 2}, 7),
+        ({"usage": 9, "inactive_file": 2}, 7),
+        ({"usage": 9.75, "inactive_file": 2.0}, 7),  # floats, as some recorders round
+        ({"usage": 9}, 9),
+        ({"usage": 1, "inactiveFile": 2}, 0),
+        ({"usage": 9, "inactiveFile": "2"}, 9),
+        ({"usage": 9, "workingSet": None}, 9),
+        ({"usage": 9, "workingSet": math.nan}, 9),
+        ({"usage": math.inf}, None),
+        ({"usage": True}, None),
+        ({"usage": "9"}, None),
+        ({"limit": 1}, None),
+        ({}, None),
+    ],
+)
+def test_working_set(data: dict[str, object], expected: int | None) -> None:
+    assert served.working_set(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "capacity", "expected"),
+    [
+        ("300Mi", None, 314572800),
+        ("300Mi", 1073741824, 314572800),
+        ("10%", 2147483648, 214748364.8),
+        ("10.5%", 1000, 105.0),
+        ("10%", None, None),
+        ("0%", 1000, None),
+        ("100%", 1000, None),
+        ("-5%", 1000, None),
+        ("150%", 1000, None),
+        ("x%", 1000, None),
+        ("nan%", 1000, None),
+        ("lots", 1000, None),
+        ("0", 1000, None),
+        ("-1Mi", 1000, None),
+        (104857600, 1000, 104857600),
+        (None, 1000, None),
+        (True, 1000, None),
+    ],
+)
+def test_memory_thresholds(value: object, capacity: float | None, expected: float | None) -> None:
+    assert served.memory_threshold(value, capacity) == expected

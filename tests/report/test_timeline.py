@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 from harness.records import model
 from harness.records.reading import Reading
 from harness.report.picture import draw_timeline
-from harness.report.timeline import Series, Timeline, read_timeline, threshold_mib, working_set
+from harness.report.timeline import Series, Timeline, read_timeline, threshold_mib
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 
@@ -68,13 +68,7 @@ def test_thresholds_are_read_as_configured() -> None:
     assert threshold_mib("10%", 2048.0) == 204.8
     assert threshold_mib("10%", None) is None
     assert threshold_mib("lots", 2048.0) is None
-
-
-def test_working_set_is_usage_without_inactive_file() -> None:
-    assert working_set({"workingSet": 5, "usage": 9}) == 5
-    assert working_set({"usage": 9, "inactive_file": 2}) == 7
-    assert working_set({"usage": 1, "inactiveFile": 2}) == 0
-    assert working_set({"limit": 1}) is None
+    assert threshold_mib("0%", 2048.0) is None
 
 
 def test_nothing_sampled_draws_nothing() -> None:

@@ -126,3 +126,31 @@ def test_the_baseline_is_for_our_runs_of_our_suites(tmp_path: Path) -> None:
     assert baseline_for(ours, made) is not None
     assert baseline_for(ours, imported) is None
     assert baseline_for(load(tmp_path, BODY), made) is None
+
+
+def test_a_failure_says_nothing_twice(tmp_path: Path) -> None:
+    nobody = "nobody was evicted"
+    findings = Findings(
+        schema=1,
+        run="r",
+        complete=True,
+        valid=True,
+        findings=[
+            Finding(
+                check=check,
+                kind="evicted",
+                claim=claim,
+                expected="e",
+                seen=nobody,
+                outcome="refuted",
+                reason=nobody,
+            )
+            for check, claim in (("promises/1", "PRESS-1"), ("promises/2", "PRESS-1"), ("requires/0", ""))
+        ],
+    )
+    provenance = Provenance(schema=1, run="r", scenario={}, cluster="local", evidence="kernel", started="")
+    told = {
+        item.name: item.text for item in verdict(load(tmp_path, BODY), findings, provenance, BASELINE).items
+    }
+    assert told["requires/0"] == f"refuted: e; seen: {nobody}"
+    assert told["PRESS-1"].count(nobody) == 1
