@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, cast
 
 from harness.cluster.base import Daemon, Evidence, HostRequest, NodeHandle, NodeRequest, Reading
-from harness.cluster.errors import ClusterError, NotObservable
+from harness.cluster.errors import NODE_MEMORY, ClusterError, NotObservable
 from harness.cluster.probe import Probe, note
 from harness.embedded.cluster import EmbeddedCluster
 from harness.embedded.kubelet.guests import DEAF, NONCE
@@ -29,8 +29,6 @@ from harness.rules.errors import RulesError
 from harness.units import GIB, MIB, Bytes
 
 DEFAULT_COLUMN = "main"
-NODE_MEMORY = "node-memory"
-"""Capability: nodes as large as the scenario wants them."""
 DEFAULT_MEMORY = GIB
 """Size of a node whose scenario names none: there is no 'as it is' on a machine that is not a cluster."""
 
@@ -49,8 +47,6 @@ class EmbeddedSource:
         self._stack = AsyncExitStack()
         self._told: deque[Reading] = deque()
         self._nodes: dict[str, Node] = {}
-        self._lacking: dict[str, str] = {}
-        """Capabilities that turned out to be lacking only when they were needed: why."""
 
     async def open_machine(self) -> Machine:
         """Return the machine, not entered yet. Raises ClusterError, MachineError."""
@@ -121,7 +117,7 @@ class EmbeddedSource:
 
     def capabilities(self) -> Mapping[str, str]:
         """What this machine can show, or why not."""
-        return {**self.machine.capabilities(), NODE_MEMORY: "yes", **self._lacking}
+        return {**self.machine.capabilities(), NODE_MEMORY: "yes"}
 
     # -- setting it ----------------------------------------------------------------------------------------------------
 
@@ -131,16 +127,14 @@ class EmbeddedSource:
         size = self.size()
         if size is not None and total > size:
             why = f"nodes of {total // MIB} MiB do not fit this machine, which has {size // MIB} MiB"
-            self._lacking[NODE_MEMORY] = why
-            raise NotObservable(why)
+            raise NotObservable(why, lacks=NODE_MEMORY)
         handles: list[NodeHandle] = []
         for node in nodes:
             memory = node.memory or DEFAULT_MEMORY
             try:
                 name = await self.embedded.add_node(node.name, memory, node.kubelet)
             except HostLack as error:
-                self._lacking[NODE_MEMORY] = str(error)
-                raise NotObservable(str(error)) from error
+                raise NotObservable(str(error), lacks=NODE_MEMORY) from error
             except (MachineError, RulesError, OSError) as error:
                 raise ClusterError(f"node {node.name}: {error}") from error
             self._nodes[name] = self.embedded.node(name)
@@ -167,8 +161,7 @@ class EmbeddedSource:
             try:
                 await apply(settings)
             except HostLack as error:
-                self._lacking[name] = str(error)
-                raise NotObservable(str(error)) from error
+                raise NotObservable(str(error), lacks=name) from error
             except (MachineError, OSError) as error:
                 raise ClusterError(str(error)) from error
 

@@ -20,9 +20,9 @@ async def prepare(scenario: Scenario, cluster: Cluster, made: Recording) -> tupl
     """Return the cluster's nodes that play the scenario's. Raises NotObservable with the reason, ClusterError."""
     try:
         return await _prepare(scenario, cluster, made)
-    except NotObservable:
-        # what turned out to be lacking is what may excuse the findings
-        made.directory.update(capabilities=dict(cluster.capabilities()))
+    except NotObservable as error:
+        if error.lacks:  # what turned out to be lacking is what may excuse the findings
+            made.directory.update(capabilities={**cluster.capabilities(), error.lacks: str(error)})
         raise
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from harness.cluster.base import Daemon, Evidence, NodeHandle, NodeRequest, Reading, Undo
-from harness.cluster.errors import ClusterError, NotObservable
+from harness.cluster.errors import NODE_MEMORY, ClusterError, NotObservable
 from harness.cluster.kind import live as living
 from harness.cluster.kind.allowance import requested
 from harness.cluster.kind.daemon import KindDaemon
@@ -198,7 +198,8 @@ class KindCluster:
         if machine and memory > machine:
             raise NotObservable(
                 f"node {request.name} of {memory // MIB} MiB ({extra // MIB} MiB for its daemons) is larger than the "
-                f"engine's machine, which has {machine // MIB} MiB"
+                f"engine's machine, which has {machine // MIB} MiB",
+                lacks=NODE_MEMORY,
             )
         if memory != request.memory:
             self._qualifiers[f"node {request.name}"] = (

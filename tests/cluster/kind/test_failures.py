@@ -156,8 +156,11 @@ async def test_kubevirt_that_never_is_available_says_which_image(kind: Scene) ->
 async def test_a_node_larger_than_the_machine_is_not_observable(kind: Scene) -> None:
     pool = kind.world.pool(allowance="0", guest_allowance="0")
     async with pool, KindCluster(undo=lambda _: None, run="1", pool=pool) as cluster:
-        with pytest.raises(NotObservable, match="larger than the engine's machine, which has 16384 MiB"):
+        with pytest.raises(
+            NotObservable, match="larger than the engine's machine, which has 16384 MiB"
+        ) as told:
             await cluster.prepare_nodes((NodeRequest(name="n", memory=Bytes(17 * GIB)),))
+        assert told.value.lacks == "node-memory"
 
 
 async def test_a_kubelet_that_does_not_start_says_why(kind: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
