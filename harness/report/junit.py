@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
+from harness.judge.wording import beyond
 from harness.report.view import Row, RunView
 
 _ILLEGAL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -35,9 +36,8 @@ def render_junit(view: RunView) -> str:
             classname=_clean(view.scenario or view.run),
             name=_clean(row.claim or row.check),
         )
-        line = f"{row.word}: expected {row.expected}; seen {row.seen}" + (
-            f" ({row.reason})" if row.reason else ""
-        )
+        more = beyond(row.reason, row.seen)
+        line = f"{row.word}: expected {row.expected}; seen {row.seen}" + (f" ({more})" if more else "")
         if row.outcome == "error":
             ET.SubElement(case, "error", message=_clean(line))
         elif _is_failure(row):

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from tabulate import tabulate
 
+from harness.judge.wording import beyond
 from harness.report.view import Row, RunView
 
 _STYLE = {
@@ -61,7 +62,8 @@ def _sum_up(view: RunView) -> str:
 
 
 def _seen(row: Row) -> str:
-    return row.seen + (f" [{row.reason}]" if row.reason else "")
+    more = beyond(row.reason, row.seen)
+    return row.seen + (f" [{more}]" if more else "")
 
 
 def _rich(view: RunView, out: TextIO) -> None:

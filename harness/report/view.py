@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 
 from harness.judge.model import Finding, Findings
-from harness.judge.wording import beyond
 from harness.records.model import SCHEMA_VERSION, Provenance
 from harness.records.rundir import RunDirectory
 from harness.report.deaths import Death, deaths
@@ -273,7 +272,7 @@ def _row(finding: Finding, claims: Mapping[str, Claim], records: str) -> Row:
         sign=OUTCOME_SIGNS[finding.outcome],
         word=word,
         surprise=finding.surprise,
-        reason=clean(beyond(finding.reason, finding.seen)),
+        reason=clean(finding.reason),
         proof=tuple(finding.proof),
         jq=proof_command(finding.proof, records),
         subjects=tuple(map(clean, finding.subjects)),
