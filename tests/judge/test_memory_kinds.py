@@ -375,5 +375,9 @@ def test_integrity_of_a_small_disk_of_one_not_read_and_of_one_without_records() 
     unread.records.pop()
     assert finding(unread, "hog", kind="integrity", expectation=wanted).outcome == "not-observable"
     assert finding(holding(), "hog", kind="integrity", expectation=wanted).outcome == "not-observable"
+    successor = (
+        recorded([[1, 100]]).at(60).action("disk-read", "d/hog", runs={"6": [[1, 9]]}, torn=0, slots=50)
+    )
+    assert finding(successor, "hog", kind="integrity", expectation=wanted).outcome == "holds"
     alive = World().vmi("hog").at(20).said("hog", "@ rec up=1 id=1 run=5 n=100 synced=90")
     assert finding(alive, "hog", kind="integrity", expectation=wanted).outcome == "undecided"

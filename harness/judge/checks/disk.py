@@ -54,14 +54,17 @@ def look_integrity(run: Run, wanted: Integrity) -> Seen:
 
 
 def _read(run: Run, ending: Ending) -> tuple[int, Mapping[str, Any]] | None:
-    """Return the reading of its disk: an action `disk-read` with `runs` (`{"<run>": [[first, last], …]}`) and `slots`."""
+    """Return the reading of its disk: an action `disk-read` with `runs` (`{"<run>": [[first, last], …]}`) and `slots`.
+
+    The first one after it came: later ones are of its successors, which begin after its disk was read.
+    """
     mine = ending.incarnation
     found = [
         (line, action.args)
         for line, action in run.timeline.actions
         if action.what == "disk-read" and action.target == ending.key and mine.begin <= action.t
     ]
-    return found[-1] if found else None
+    return found[0] if found else None
 
 
 def _intact(args: Mapping[str, Any], number: int) -> list[tuple[int, int]]:
