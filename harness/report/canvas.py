@@ -55,8 +55,13 @@ _RC: Any = {
 _HASHED = re.compile(r'((?:\bid="|url\(#|href="#))([a-zA-Z][0-9a-f]{10})\b')
 
 
-def svg_of(draw: Callable[[Figure], None], *, size: tuple[float, float], label: str) -> str:
-    """Return what `draw` puts on a figure of that size (inches) as an `<svg>` element named `label`."""
+def svg_of(
+    draw: Callable[[Figure], None], *, size: tuple[float, float], label: str, prefix: str = "d"
+) -> str:
+    """Return what `draw` puts on a figure of that size (inches) as an `<svg>` element named `label`.
+
+    `prefix`: a letter for ids that must not be those of another picture on the same page.
+    """
     mpl.use("svg")
     from matplotlib.figure import Figure  # noqa: PLC0415 - costs 0.3 s, only when a picture is drawn
 
@@ -71,10 +76,10 @@ def svg_of(draw: Callable[[Figure], None], *, size: tuple[float, float], label: 
         figure.savefig(
             out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
         )
-    return _themeable(out.getvalue(), label)
+    return _themeable(out.getvalue(), label, prefix)
 
 
-def _themeable(svg: str, label: str) -> str:
+def _themeable(svg: str, label: str, prefix: str) -> str:
     svg = svg[svg.index("<svg") :]
     for placeholder, variable in _CSS.items():
         svg = svg.replace(placeholder, variable)
@@ -82,5 +87,5 @@ def _themeable(svg: str, label: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     # matplotlib hashes addresses of objects into some ids; numbered by first appearance they are the same every time.
     names: dict[str, str] = {}
-    svg = _HASHED.sub(lambda m: m[1] + names.setdefault(m[2], f"d{len(names)}"), svg)
+    svg = _HASHED.sub(lambda m: m[1] + names.setdefault(m[2], f"{prefix}{len(names)}"), svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}" class="timeline"', 1)

@@ -29,11 +29,15 @@ class Bar:
     name: str
     fit: float
     survive: float
-    worst: float
-    """Fewest that survived in one run."""
     p99: float | None
     """Touch latency, ns."""
     n: int
+
+    @property
+    def lost(self) -> float:
+        """How many that fit did not survive, 0 where it is next to nothing."""
+        lost = self.fit - self.survive
+        return lost if lost > 0.005 else 0.0
 
 
 def bars(comparison: Comparison) -> tuple[Bar, ...]:
@@ -49,7 +53,6 @@ def bars(comparison: Comparison) -> tuple[Bar, ...]:
                 name=group.name,
                 fit=fmean(fit),
                 survive=fmean(survive),
-                worst=min(survive),
                 p99=fmean(p99) if p99 else None,
                 n=len(fit),
             )
@@ -67,7 +70,7 @@ def draw_bars(comparison: Comparison) -> str:
         _draw(figure.subplots(), shown)
 
     height = 1.2 + sum(0.16 + 0.18 * len(_wrapped(bar.name)) for bar in shown)
-    return svg_of(draw, size=(10.0, height), label=LABEL)
+    return svg_of(draw, size=(10.0, height), label=LABEL, prefix="b")
 
 
 def _wrapped(name: str) -> list[str]:
@@ -88,10 +91,13 @@ def _draw(axis: Axes, shown: Sequence[Bar]) -> None:
         color=AVAIL,
         label="survive the load (mean of the runs)",
     )
-    axis.barh(
-        places, [max(0.0, bar.fit - bar.survive) for bar in shown], left=[bar.survive for bar in shown], height=0.2,
-        facecolor="none", edgecolor=DEATH, hatch="////", linewidth=0.8, label="fit, and are evicted or killed",
-    )  # fmt: skip
+    lost = [(place, bar) for place, bar in zip(places, shown, strict=True) if bar.lost]
+    if lost:
+        axis.barh(
+            [place for place, _ in lost], [bar.lost for _, bar in lost], left=[bar.survive for _, bar in lost],
+            height=0.2, facecolor="none", edgecolor=DEATH, hatch="////", linewidth=0.8,
+            label="fit, and are evicted or killed",
+        )  # fmt: skip
     for place, bar in zip(places, shown, strict=True):
         axis.annotate(
             _said(bar), (max(bar.fit, bar.survive), place), xytext=(6, 0), textcoords="offset points",
@@ -110,9 +116,8 @@ def _draw(axis: Axes, shown: Sequence[Bar]) -> None:
 
 
 def _said(bar: Bar) -> str:
-    lost = bar.fit - bar.survive
     parts = [f"{number(round(bar.fit, 2))} fit"]
-    if lost > 0.005:
+    if bar.lost:
         parts.append(f"{number(round(bar.survive, 2))} survive")
     if bar.p99 is not None:
         parts.append(f"p99 {microseconds(bar.p99)}")

@@ -83,18 +83,17 @@ def _guest(manifest: Mapping[str, object]) -> object:
 def render_headline(found: Sequence[Setting], *, what: str) -> str:
     """Return the README's fragment, with links from the repository's root. `what`: of `setup`."""
     main = found[0]
-    least = min(len(g.runs) for g in main.comparison.groups)
-    most = max(len(g.runs) for g in main.comparison.groups)
-    runs = f"{least}" if least == most else f"{least} to {most}"
+    counts = sorted({len(g.runs) for g in main.comparison.groups})
+    runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     load = (
-        f", then loaded ({main.name} of their MemAvailable, a quarter of it the same in all)"
+        f", then loaded ({main.name} of each one's MemAvailable; a quarter is the same in all)"
         if main.name
         else ""
     )
     parts = [
         (
-            f"What each technique buys on {what}{load}: real guests under this repository's own kubelet (evidence kernel, TCG), "
-            f"means of {runs} runs, one run an observation. [Intervals, tests and runs]({DIRECTORY}/{main.slug}.html)."
+            f"What each technique buys on {what}{load}: real guests under this repository's own kubelet (evidence kernel, "
+            f"TCG). Means; runs of each: {runs}. [Intervals, tests and runs]({DIRECTORY}/{main.slug}.html)."
         ),
         f"![How many VMIs fit and survive, technique by technique]({PICTURE})",
         _table(main.comparison),
@@ -143,14 +142,16 @@ def _table(comparison: Comparison) -> str:
 def _mean(group: Group, key: str) -> str:
     values = values_of(group.runs, key)
     metric = next(m for m in METRICS if m.key == key)
-    return metric.show(float(f"{fmean(values):.3g}")) if values else "–"
+    if not values:
+        return "–"
+    return metric.show(fmean(values)) if metric.unit else number(round(fmean(values), 2))
 
 
 def _killed(group: Group) -> str:
     counts = [
         sum(run.values[key] for key in RISK if key != "evictions" and key in run.values) for run in group.runs
     ]
-    return number(float(f"{fmean(counts):.3g}"))
+    return number(round(fmean(counts), 2))
 
 
 def _curve(found: Sequence[Setting]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -168,3 +169,13 @@ def test_a_scenario_is_called_as_its_file_calls_it() -> None:
     made = load_scenario(path, matrix={"technique": "ksm+swap", "load": "90%"}, repeat=2)
     assert (made.name, file_name(made)) == ("density-ksm-swap-90-r2", "density")
     assert file_name(load_scenario(Path(ROAD))) == "hard-eviction"
+
+
+def test_two_pictures_of_one_page_share_no_id_that_one_of_them_refers_to() -> None:
+    html = render_html(tabulate_runs(study(n=2), "technique"))
+    pictures = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
+    assert len(pictures) == 2
+    used = [set(re.findall(r'(?:url\(#|href="#)([^")]+)', picture)) for picture in pictures]
+    assert used[0]
+    assert used[1]
+    assert used[0] & used[1] == set()
