@@ -203,28 +203,6 @@ def test_what_a_technique_needs_is_told_and_nothing_is_judged_without_it(
     assert here.left() == []
 
 
-@needs_root
-@pytest.mark.parametrize(
-    ("scenario", "script", "says"),
-    [
-        ("ksm/merge", HIDDEN_KSM, "this cluster lacks ksm (this kernel has no KSM)"),
-        ("swap/threshold", NO_SWAP, "this cluster lacks swap ("),
-    ],
-)
-@with_guests
-def test_the_baseline_excuses_what_a_machine_lacks(
-    here: Place, scenario: str, script: str, says: str
-) -> None:
-    here.prefix = changed(script)
-    memory = {"TMPDIR": "/dev/shm"} if script == NO_SWAP else {}
-    done = here.density("run", ROOT / f"suites/{scenario}.yaml", within=60, **memory)
-    assert done.code == 0, done
-    for run in here.run_directories():
-        assert set(seen.findings(run).values()) == {"not-observable"}
-        assert says in seen.provenance(run)["reason"]
-    assert here.left() == []
-
-
 # -- full disks ------------------------------------------------------------------------------------------------------
 
 
