@@ -272,3 +272,15 @@ def test_a_console_nobody_reads_does_not_hide_the_power_button(sanitized_agent: 
             agent.send(f"{number} hello\n")
         press(button)
         assert agent.process.wait(5) == 0
+
+
+def test_the_refusal_line_is_drawn_from_the_last_hello(talk: HostAgent) -> None:
+    # What boot still uses is free a moment later; a guest said 444 MB at hello and refused beyond 90 % of 314.
+    before = [fields(talk.line(within=3.0))["memavailable"] for _ in range(3)]
+    talk.send(f"1 grow to={1 << 60}\n")
+    refused = talk.until("@ err id=1 ")[-1]
+    assert f" of {before[-1]} available at hello" in refused, before
+    talk.send("2 hello\n")
+    talk.until("@ ok id=2 ")
+    talk.send(f"3 grow to={1 << 60}\n")
+    assert f" of {before[-1]} available at hello" in talk.until("@ err id=3 ")[-1]  # one that is asked for moves nothing

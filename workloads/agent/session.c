@@ -34,6 +34,8 @@ static void say_hello(struct session *s)
 
     if (uname(&uts) != 0)
         (void)strcpy(uts.release, "?");
+    if (!s->available_given && !s->greeted) /* what boot still used may be free by now; what is held later is not */
+        s->available_at_hello = info.available;
     output_line(&s->output, false,
                 "hello proto=1 nonce=%s kernel=%.64s memtotal=%" PRIu64 " memavailable=%" PRIu64 " deaf=%d", s->nonce,
                 uts.release, info.total, info.available, s->deaf);
@@ -313,7 +315,8 @@ void session_run(struct session *s)
 {
     uint64_t step = 0;
 
-    if (s->available_at_hello == 0)
+    s->available_given = s->available_at_hello != 0;
+    if (!s->available_given)
         s->available_at_hello = meminfo_read().available;
     while (!s->finished) {
         struct pollfd fds[2 + POWER_DEVICES] = {

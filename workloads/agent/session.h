@@ -34,6 +34,7 @@ struct session {
     bool finished;
     char nonce[NONCE_BYTES];
     uint64_t available_at_hello; /* bytes; what the refusal line is drawn from */
+    bool available_given;        /* by an option: it stays */
     uint64_t next_second, next_sample, next_held, next_record;
 };
 
