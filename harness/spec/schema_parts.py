@@ -145,7 +145,7 @@ def loose(schema: Schema, *, top: bool = False) -> Schema:
     return {"anyOf": [out, {"$ref": "#/$defs/elsewhere"}]}
 
 
-FIXED: Final = ("apiVersion", "kind", "metadata", "matrix", "control", "name")
+FIXED: Final = ("apiVersion", "kind", "metadata", "matrix", "name")
 """Keys whose values are what they are before a combination is chosen."""
 
 
