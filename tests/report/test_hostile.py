@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -168,3 +170,37 @@ def test_many_guests_become_one_lane_of_sums_and_the_few_that_were_taken(tmp_pat
     ):
         assert words in html, words
     assert html.count("vm-00000") > 1
+
+
+WATCHED = """
+import resource, sys
+from pathlib import Path
+from harness.report.write import write_reports
+view = write_reports(Path(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, len(view.problems))
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_a_console_log_of_a_gib_costs_time_and_not_memory(tmp_path: Path) -> None:
+    run = hostile(tmp_path)
+    path = run / "records.ndjson"
+    first, *rest = path.read_bytes().splitlines(keepends=True)
+    # A guest that writes 4 KiB of escape sequences a line, for a GiB.
+    noise = json.dumps(
+        {"stream": "guest", "t": 4.2, "at": made.STARTED, "vmi": "n/a", "line": "\x1b[31m" * 800}
+    )
+    line = noise.encode() + b"\n"
+    with path.open("wb") as file:
+        file.write(first)
+        for _ in range((1 << 30) // len(line) + 1):
+            file.write(line)
+        file.writelines(rest)
+    assert path.stat().st_size > 1 << 30
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, str(run)], capture_output=True, text=True, check=True, timeout=800
+    )
+    kib = int(done.stdout.split()[0])
+    assert kib < 600 << 10, f"{kib >> 10} MiB"
+    assert (run / "report.html").stat().st_size < 1 << 20
