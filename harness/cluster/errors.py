@@ -6,7 +6,10 @@ class ClusterError(Exception):
 
 
 NODE_MEMORY = "node-memory"
-"""Capability that every scenario needs: nodes as large as it wants them."""
+"""Capability that every scenario needs: nodes of the size it wants."""
+KUBELET_SETTINGS = "kubelet-settings"
+KUBEVIRT_SETTINGS = "kubevirt-settings"
+"""Capabilities that a scenario needs which asks for settings that are not there already."""
 
 
 class NotObservable(Exception):

@@ -13,7 +13,7 @@ from harness.judge.wording import beyond
 from harness.records.model import Provenance
 from harness.resources import data_dir
 from harness.spec.baseline import Baseline, deviations, load_baseline
-from harness.spec.loader import NODE_MEMORY
+from harness.spec.loader import NODE_MEMORY, SETTINGS
 from harness.spec.model import Scenario
 
 Result = Literal["pass", "fail", "skip"]
@@ -118,10 +118,11 @@ def _requirement(name: str, finding: Finding | None, lacks: str, findings: Findi
 def _lacks(scenario: Scenario, provenance: Provenance) -> str:
     missing = [
         f"{need}: {provenance.capabilities[need]}"
-        for need in (*scenario.needs, NODE_MEMORY)
+        for need in (*scenario.needs, NODE_MEMORY, *SETTINGS)
         if provenance.capabilities.get(need, "yes") != "yes"
     ]
-    return f"this machine lacks {', '.join(missing)}" if missing else ""
+    where = "machine" if provenance.cluster == "local" else "cluster"
+    return f"this {where} lacks {', '.join(missing)}" if missing else ""
 
 
 def _why(findings: Findings, claim: str, seen: str) -> str:

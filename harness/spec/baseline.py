@@ -14,13 +14,13 @@ from harness.resources import baseline_file
 from harness.spec import read
 from harness.spec.errors import closest
 from harness.spec.files import read_text
-from harness.spec.loader import CAPABILITIES, NODE_MEMORY
+from harness.spec.loader import CAPABILITIES, NODE_MEMORY, SETTINGS
 from harness.spec.nodes import Fields, Items, Node, Scalar, kind_of, parse
 from harness.spec.read import Reader
 
 OUTCOMES: Final = ("holds", "differs", "refuted", "undecided", "not-observable", "error")
-EXCUSES: Final = (*CAPABILITIES, NODE_MEMORY)
-"""What `unless` may name: a scenario need not say that it needs nodes of their size."""
+EXCUSES: Final = (*CAPABILITIES, NODE_MEMORY, *SETTINGS)
+"""What `unless` may name: a scenario need not say that it needs nodes of their size, and the settings it asks for."""
 CLUSTERS: Final = ("local", "kind", "kubeconfig", "model")
 
 

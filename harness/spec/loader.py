@@ -63,6 +63,8 @@ CAPABILITIES: Final = ("cgroup-write", "cgroup-v2", "kvm", "ksm", "swap", "oom-a
 """Names `density doctor` prints."""
 NODE_MEMORY: Final = "node-memory"
 """Another of them, that every scenario needs: nodes of the size it asks for."""
+SETTINGS: Final = ("kubelet-settings", "kubevirt-settings")
+"""Others, of clusters that are not ours: they are lacking where a scenario asks for what is not so already."""
 DEFAULT_CONTROL: Final[Mapping[str, Any]] = {"promises": [], "requires": [{"survives": {"fleet": "all"}}]}
 """A control that does not say otherwise must leave every guest alive."""
 _UNESCAPED: Final = re.compile(r"(?<!\\)=")

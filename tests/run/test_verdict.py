@@ -9,7 +9,7 @@ from harness.judge.model import Finding, Findings
 from harness.records.model import Provenance
 from harness.resources import data_dir
 from harness.run.verdict import baseline_for, verdict
-from harness.spec.baseline import Expected
+from harness.spec.baseline import Expected, load_baseline
 from tests.run.scenarios import load
 
 BODY = """
@@ -154,3 +154,22 @@ def test_a_failure_says_nothing_twice(tmp_path: Path) -> None:
     }
     assert told["requires/0"] == f"refuted: e; seen: {nobody}"
     assert told["PRESS-1"].count(nobody) == 1
+
+
+@pytest.mark.parametrize("capability", ["kubelet_settings", "kubevirt_settings", "node_memory"])
+def test_what_a_cluster_that_is_not_ours_is_not_excuses_what_could_not_be_seen(
+    tmp_path: Path, capability: str
+) -> None:
+    unseen = ["not-observable"] * 4
+    assert results(tmp_path, unseen, **{capability: "it is as it is"})["requires/0"] == "skip"
+    assert results(tmp_path, unseen, **{capability: "yes"})["requires/0"] == "fail"
+    admissible = Expected(finding=("holds",), unless={capability.replace("_", "-"): "not-observable"})
+    baseline = {"local": {"HARD-2a": admissible, "PRESS-1": admissible}}
+    assert results(tmp_path, unseen, baseline=baseline, **{capability: "it is as it is"})["PRESS-1"] == "skip"
+
+
+def test_the_baseline_that_ships_excuses_them_on_every_cluster() -> None:
+    baseline = load_baseline()
+    excuse = {"kubelet-settings": "no", "node-memory": "yes", "kubevirt-settings": "yes"}
+    assert baseline["kubeconfig"]["OVH-1"].admissible(excuse) == ("holds", "not-observable")
+    assert baseline["kubeconfig"]["OVH-1"].admissible({}) == ("holds",)

@@ -450,7 +450,7 @@ def test_a_promise_without_a_baseline_is_a_deviation() -> None:
     [
         ("A-1", "A-11", "b.yaml:5:5: unknown claim 'A-11' (did you mean 'A-1'?)"),
         ("holds", "hold", "b.yaml:5:20: unknown finding 'hold'; one of holds, differs, refuted, undecided, not-observable, error (did you mean 'holds'?)"),
-        ("swap", "swpa", "b.yaml:6:49: unknown capability 'swpa'; one of cgroup-write, cgroup-v2, kvm, ksm, swap, oom-adj-negative, kmsg, node-memory (did you mean 'swap'?)"),
+        ("swap", "swpa", "b.yaml:6:49: unknown capability 'swpa'; one of cgroup-write, cgroup-v2, kvm, ksm, swap, oom-adj-negative, kmsg, node-memory, kubelet-settings, kubevirt-settings (did you mean 'swap'?)"),
         ("local", "locale", "b.yaml:4:3: unknown key 'locale' in clusters (did you mean 'local'?)"),
     ],
 )  # fmt: skip

@@ -12,7 +12,13 @@ from contextlib import AsyncExitStack
 from typing import Any, Literal, Self
 
 from harness.cluster.base import Evidence, NodeHandle, NodeRequest, Reading, Undo
-from harness.cluster.errors import NODE_MEMORY, ClusterError, NotObservable
+from harness.cluster.errors import (
+    KUBELET_SETTINGS,
+    KUBEVIRT_SETTINGS,
+    NODE_MEMORY,
+    ClusterError,
+    NotObservable,
+)
 from harness.cluster.kubeconfig import guard, guest, node_work, quota, settings, survey, undoing
 from harness.cluster.kubeconfig.access import Access, review
 from harness.cluster.kubeconfig.options import Options
@@ -170,11 +176,10 @@ class KubeconfigCluster:
             "oom-adj-negative": NO_NODE_ACCESS,
             "kvm": "KubeVirt uses emulation here" if self.survey.emulated else "yes",
             "node-stats": "yes" if self.access.may("node-stats") else "RBAC denies get nodes/proxy",
-            "kubelet-settings": "yes" if self._options.allow_kubelet_config else UNTOUCHED,
             "node-size": next(iter(self._work.sizes.values()), "yes"),
-            "kubevirt-settings": "yes"
-            if self.access.may("kubevirt-settings")
-            else "the KubeVirt CR is patched only with --patch-kubevirt and the right to",
+            # Whether settings are lacking is known only when they are asked for and differ.
+            **({KUBELET_SETTINGS: "yes"} if self._options.allow_kubelet_config else {}),
+            **({KUBEVIRT_SETTINGS: "yes"} if self.access.may("kubevirt-settings") else {}),
         }
 
     # -- setting it --------------------------------------------------------------------------------------------------
@@ -186,15 +191,14 @@ class KubeconfigCluster:
         for request in nodes:
             node = chosen[request.name]
             name, size = str(node["metadata"]["name"]), survey.capacity(node)
+            calibrate = self._options.allow_kubelet_config and self._is_another_size(request, size)
+            if request.memory is not None and not calibrate:
+                self._size(request, name, size)
             if self._options.allow_kubelet_config:
-                calibrate = self._is_another_size(request, size)
                 if request.kubelet or calibrate:
                     await self._work.kubelet(request, name, capacity=size, calibrate=calibrate)
-            else:
-                if request.memory is not None:
-                    self._size(request, name, size)
-                if request.kubelet:
-                    await self._settings(request, name)
+            elif request.kubelet:
+                await self._settings(request, name)
             handles.append(NodeHandle(name=request.name, kube_name=name, memory=size))
         await self._work.read(frozenset(handle.kube_name for handle in handles))
         return tuple(handles)
@@ -207,13 +211,13 @@ class KubeconfigCluster:
             and abs(size - request.memory) > SIZE_TOLERANCE * request.memory
         )
 
-    @staticmethod
-    def _size(request: NodeRequest, name: str, size: int) -> None:
+    def _size(self, request: NodeRequest, name: str, size: int) -> None:
         assert request.memory is not None
-        if request.size_matters and abs(size - request.memory) > SIZE_TOLERANCE * request.memory:
+        if self._is_another_size(request, size):
             raise NotObservable(
                 f"node {request.name} is to have {request.memory // MIB} MiB, {name} has {size // MIB}: nodes of an "
-                f"existing cluster are as they are (--set nodes.{request.name}.memory=… writes for this size)"
+                f"existing cluster are as they are (--set nodes.{request.name}.memory=… writes for this size)",
+                lacks=NODE_MEMORY,
             )
         if size < request.memory * (1 - SIZE_TOLERANCE):
             raise NotObservable(
@@ -225,7 +229,8 @@ class KubeconfigCluster:
         if not self.access.may("node-stats"):
             raise NotObservable(
                 f"the kubelet of {name} is to have settings of its own, and RBAC denies get nodes/proxy: "
-                "they can't even be compared"
+                "they can't even be compared",
+                lacks=KUBELET_SETTINGS,
             )
         try:
             there = await kubelet.configz(self._objects, name)
@@ -234,7 +239,8 @@ class KubeconfigCluster:
         if wrong := settings.differing(request.kubelet, there):
             path, asked, has = wrong[0]
             raise NotObservable(
-                f"the kubelet of {name} has {path}: {_shown(has)}, the scenario asks {_shown(asked)}: {UNTOUCHED}"
+                f"the kubelet of {name} has {path}: {_shown(has)}, the scenario asks {_shown(asked)}: {UNTOUCHED}",
+                lacks=KUBELET_SETTINGS,
             )
 
     async def configure_kubevirt(self, configuration: Mapping[str, Any]) -> None:
@@ -245,8 +251,9 @@ class KubeconfigCluster:
         path, asked, has = wrong[0]
         if not self.access.may("kubevirt-settings"):
             raise NotObservable(
-                f"KubeVirt has {path}: {_shown(has)}, the scenario asks {_shown(asked)}: "
-                + self.capabilities()["kubevirt-settings"]
+                f"KubeVirt has {path}: {_shown(has)}, the scenario asks {_shown(asked)}: the KubeVirt CR is patched only "
+                "with --patch-kubevirt and the right to",
+                lacks=KUBEVIRT_SETTINGS,
             )
         back = settings.restoring(self.survey.configuration, configuration)
         if self._chosen.files:

@@ -162,6 +162,50 @@ async def test_a_vmi_that_finds_no_node(tmp_path: Path, monkeypatch: pytest.Monk
     assert left == []
 
 
+HOST = """
+host:
+  {setting}
+requires:
+  - survives: {{fleet: calm}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [("ksm: {run: 1}", "ksm"), ("swap: {kind: file, size: 1Gi}", "swap")],
+)
+async def test_settings_of_the_nodes_machines_are_not_silently_left_out(
+    setting: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    async with foreign("node-stats") as there:
+        result = await carry_out(there, load(tmp_path, HOST.format(setting=setting)), tmp_path)
+        made = [used for used in there.rbac.used if used[0] == "create"]
+    assert result.run.outcome == "not-observable"
+    assert "no access to the nodes of an existing cluster" in result.run.reason
+    assert {f.outcome for f in result.findings.findings} == {"not-observable"}
+    assert result.run.directory.provenance.capabilities[what] != "yes", "what a baseline's unless excuses"
+    assert made == []
+
+
+async def test_what_a_node_is_not_is_skipped_by_the_command_line(tmp_path: Path) -> None:
+    async with foreign("node-stats") as there:
+        config = written(tmp_path, "good", there.kubeconfig)
+        sized = await density(tmp_path, *run(tmp_path, config, "--set", "nodes.target.memory=3Gi"))
+        kubelet = ("--set", "nodes.target.kubelet.evictionHard={memory.available: 300Mi}")
+        other = await density(tmp_path, *run(tmp_path, config, *kubelet))
+        assert not [used for used in there.rbac.used if used[0] == "create"]
+    assert (sized.code, other.code) == (0, 0), (sized, other)
+    assert (
+        "skip requires/0: this cluster lacks node-memory: node target is to have 3072 MiB, worker has 1024"
+        in (sized.out)
+    )
+    assert (
+        "skip requires/0: this cluster lacks kubelet-settings: the kubelet of worker has "
+        "evictionHard.memory.available: 500Mi, the scenario asks 300Mi"
+    ) in other.out
+
+
 async def test_recording_ends_when_what_is_waited_for_is_seen(tmp_path: Path) -> None:
     async with foreign("node-stats", "namespaces") as there:
         good = written(tmp_path, "good", there.kubeconfig)
