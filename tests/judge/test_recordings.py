@@ -36,7 +36,13 @@ VICTIMS = {
 }
 
 CLAIMED = {
-    "hard-eviction": {"HARD-2a": "differs", "HARD-2b": "refuted", "HARD-2c": "holds"},
+    "hard-eviction": {
+        "HARD-2a": "differs",
+        "HARD-2b": "refuted",
+        "HARD-2c": "holds",
+        "QOS-3b": "holds",
+        "QOS-6c": "holds",
+    },
     "hard-eviction-deaf": {"HARD-2a": "differs", "HARD-2d": "holds", "HARD-2c": "holds"},
     "deaf-vmi-stays-running": {"HARD-2a": "differs", "HARD-2d": "holds"},
     "vm-always-evicted": {
