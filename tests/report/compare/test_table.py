@@ -19,6 +19,7 @@ from harness.report.compare.table import Comparison, tabulate_runs
 from harness.report.compare.technique import technique
 from harness.report.errors import ReportError
 from harness.spec.loader import load_scenario
+from harness.spec.model import HostSettings, KsmSettings
 from harness.units import MIB
 from tests.report.compare.planted import runs, study
 
@@ -139,6 +140,10 @@ def test_the_technique_of_a_scenario_is_read_from_it() -> None:
     scenario = load_scenario(Path(__file__).parents[3] / ROAD)
     assert technique(scenario) == "headless+overcommit-overhead+overcommit-guest"
     assert technique(replace(scenario, fleet=())) == "baseline"
+    # the machine's own settings count, whoever KubeVirt's selector matches
+    merging = replace(scenario, fleet=(), host=HostSettings(ksm=KsmSettings(run=1)))
+    assert technique(merging) == "ksm"
+    assert technique(replace(merging, host=HostSettings(ksm=KsmSettings(run=0)))) == "baseline"
 
 
 def test_what_follows_from_the_requests_needs_no_test_but_two_runs_that_agree() -> None:
