@@ -134,6 +134,7 @@ def _study(root: Path) -> dict[str, dict[str, str]]:
                 intro=f"{what[0].upper()}{what[1:]}, then loaded.",
                 home="../index.html",
                 data="../data/study/",
+                commands=study.COMMANDS,
             )
         }
         for setting in settings

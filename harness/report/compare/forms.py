@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -52,12 +52,18 @@ def short(metric: Metric, cell: Cell) -> str:
 
 
 def render_html(
-    comparison: Comparison, *, title: str = "", intro: str = "", home: str = "", data: str = ""
+    comparison: Comparison,
+    *,
+    title: str = "",
+    intro: str = "",
+    home: str = "",
+    data: str = "",
+    commands: Sequence[str] = (),
 ) -> str:
     """Return the page: overview, pictures, and for each metric the differences with their intervals.
 
     `intro`: what all the runs have in common. `home`: link to the index it belongs to. `data`: where the run
-    directories are, ending in `/`.
+    directories are, ending in `/`. `commands`: how they and the page were made.
     """
     return ENVIRONMENT.get_template("compare.html.j2").render(
         c=comparison,
@@ -65,6 +71,7 @@ def render_html(
         intro=intro,
         home=home,
         data=data,
+        commands=commands,
         rows=[(m, rows_of(comparison, m)) for m in comparison.metrics],
         short=short,
         signs=SIGNS,

@@ -25,6 +25,7 @@ from harness.units import MIB
 DIRECTORY = "reports/study"
 PICTURE = "reports/headline.svg"
 FRAGMENT = "reports/headline.md"
+COMMANDS = ("density run suites/study --resume", "density site --add runs")
 BEGIN, END = "<!-- headline -->", "<!-- /headline -->"
 _STYLE = re.compile(r":root \{.*?\n\}\n@media \(prefers-color-scheme: dark\) \{.*?\n\}\n", re.DOTALL)
 
