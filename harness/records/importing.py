@@ -2,7 +2,8 @@
 
 Known differences (tests/recordings/README.md): raw kernel lines in a field `line`; fields of notes beside `what`;
 a closing `note` named `end` instead of an `end` record; records before t = 0; no `run.json`. What can't be read
-keeps its place as a note, so that line numbers of the import are those of the recording.
+keeps its place as a note, so that line numbers of the import are those of the recording. Collections of single answers
+(records/cases.py) become records, several a line.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 from harness.records import served
+from harness.records.cases import created, is_case, records_of
 from harness.records.codec import UNKNOWN_RECORD, UNREADABLE
 from harness.records.errors import BadRecording, BadServedValue
 from harness.records.model import End, Note, Record, Sample, Watch
@@ -51,7 +53,7 @@ class Recording:
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records in our own form, without any `end`."""
-        bad, known = False, 0
+        bad, known, moment = False, 0, first_case(self.path)
         for line, whole in lines(self.path):
             raw = _object(line)
             if raw is None and not whole:
@@ -62,18 +64,29 @@ class Recording:
                 raw = {"stream": "note", "what": UNREADABLE, "text": "this line is not a record"}
             elif raw.get("stream") != "guest" and any(marker in line for marker in _MARKERS):
                 self.embedded = True
+            if is_case(raw):
+                moment = created(raw) or moment
+                for part in records_of(raw, at=moment):
+                    known += 1
+                    yield self._seen(self._record(part))
+                # Such a collection has no closing record: whole lines are all there can be.
+                self.complete = whole and not bad
+                continue
             record = self._record(raw)
             if isinstance(record, End):
                 self.complete = sum(record.counts.values()) == self.records and not bad
                 continue
-            self.records += 1
             known += not (isinstance(record, Note) and record.what in {UNKNOWN_RECORD, UNREADABLE})
             self.complete = isinstance(record, Note) and record.what == "end" and not bad
-            self._learn(record)
-            self.ended = record.at
-            yield record
+            yield self._seen(record)
         if not known:
             raise BadRecording(f"{self.path}: holds no records")
+
+    def _seen(self, record: Record) -> Record:
+        self.records += 1
+        self._learn(record)
+        self.ended = record.at
+        return record
 
     def _record(self, raw: dict[str, Any]) -> Record:
         t, at = self._times(raw)
@@ -143,6 +156,17 @@ class Recording:
         if isinstance(info, dict):
             self.qualifiers["kernel"] = str(info.get("kernelVersion") or "")
             self.kubernetes = str(info.get("kubeletVersion") or self.kubernetes)
+
+
+def first_case(path: Path) -> str | None:
+    """Return when the first case with a clock of a collection happened; None for records, which have their own."""
+    for line, _ in lines(path):
+        raw = _object(line)
+        if raw is None or not is_case(raw):
+            return None
+        if (moment := created(raw)) is not None:
+            return moment
+    return None
 
 
 def rfc3339(seconds: float) -> str:

@@ -43,7 +43,11 @@ def look_admission(run: Run, wanted: Admission) -> Seen:
     if wanted.of == KUBEVIRT:
         found = [(KUBEVIRT, _answers(run, "configure-kubevirt", KUBEVIRT))]
     else:
-        found = [(m.name, _answers(run, "create", m.name)) for m in run.cast.of(wanted.of)]
+        # A recorded change of the KubeVirt configuration may have a name of its own; nobody is created under that.
+        found = [
+            (m.name, _answers(run, "create", m.name) or _answers(run, "configure-kubevirt", m.name))
+            for m in run.cast.of(wanted.of)
+        ]
     if not found:
         return unobservable(f"the scenario has no fleet {wanted.of!r}")
     parts: list[Seen] = []
