@@ -113,7 +113,12 @@ def test_the_resource_matrix_becomes_objects_as_served() -> None:
         if isinstance(record, Watch):
             kind = str(record.object["kind"])
             kinds[kind] = kinds.get(kind, 0) + 1
-    rows = [json.loads(line) for line in gzip.open(RECORDINGS / "kubevirt-resource-matrix.ndjson.gz")]
+    rows = [
+        json.loads(line)
+        for line in gzip.decompress(
+            (RECORDINGS / "kubevirt-resource-matrix.ndjson.gz").read_bytes()
+        ).splitlines()
+    ]
     assert (kinds["VirtualMachineInstance"], kinds["Pod"]) == (29, 29)
     assert len(rows) == 33
     # 29 created, and the one refusal whose status kubectl tells.
