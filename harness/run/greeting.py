@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from harness.cluster.kubevirt import PULL_FAILURES, stuck
 from harness.run.creating import unscheduled_wanted
 from harness.run.errors import RunError
 from harness.run.fleet import Planned
 from harness.run.settings import READY_BASE, READY_PER_GUEST
 from harness.run.stream import Deadline, Stream
-from harness.run.world import World
+from harness.run.world import World, vmi_of_pod
 from harness.spec.model import Scenario
 
+NO_IMAGE = PULL_FAILURES - {"ErrImagePull"}
+"""Reasons of a waiting container that are no passing ones; the first failed pull says ErrImagePull."""
 DISTRIBUTION = 300.0
 """Seconds more where a guest boots a distribution from a container disk (a few hundred MiB to pull) with cloud-init."""
 
@@ -49,13 +52,22 @@ async def greeted(
             elif vmi not in since:
                 since[vmi] = clock()
                 # looked at again then, whether or not anything is recorded meanwhile
-                asyncio.get_running_loop().call_later(patience, stream.wake)
+                asyncio.get_running_loop().call_later(patience + 0.01, stream.wake)
             if words and clock() - since[vmi] >= patience:
                 return f"{vmi} is not scheduled: {words}"
         return ""
 
+    def imageless() -> str:
+        """Return whose pod can't have its image, in the kubelet's words, after it has tried twice."""
+        for vmi in missing():
+            for pod in world.pods.values():
+                reason, image, message = (vmi_of_pod(pod) == vmi and stuck(pod)) or ("", "", "")
+                if reason in NO_IMAGE:
+                    return f"{vmi}: image {image} is not to be had: {reason} {message}".rstrip()
+        return ""
+
     try:
-        why = await stream.until(lambda: homeless() or not missing(), within=within)
+        why = await stream.until(lambda: homeless() or imageless() or not missing(), within=within)
     except Deadline as error:
         first = missing()[0]
         raise RunError(

@@ -16,7 +16,7 @@ import yaml
 from harness.cli import errors
 from harness.embedded.api.resources import KUBEVIRTS, NODES, VMIS
 from harness.records.rundir import RunDirectory
-from harness.run import greeting
+from harness.run import orchestrator
 from harness.run.interrupt import Interrupt
 from harness.run.record import Request, record
 from tests.cluster.kubeconfig.scene import GROW, IMAGE, carry_out, cluster, foreign, objects
@@ -146,8 +146,7 @@ async def test_what_looks_like_production_is_not_squeezed_by_accident(tmp_path: 
 
 
 async def test_a_vmi_that_finds_no_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(greeting, "READY_BASE", 2.0)
-    monkeypatch.setattr(greeting, "READY_PER_GUEST", 0.0)
+    monkeypatch.setattr(orchestrator, "UNSCHEDULABLE", 0.5)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     async with foreign("node-stats") as there:
         scenario = load(
@@ -157,8 +156,8 @@ async def test_a_vmi_that_finds_no_node(tmp_path: Path, monkeypatch: pytest.Monk
         left = objects(there, VMIS)
         there.inner.embedded.store.mutate(NODES, "", "worker", lambda n: n["spec"].update(unschedulable=True))
     assert result.run.outcome == "failed"
-    assert "guests said no hello" in result.run.reason
-    assert "Insufficient memory" in result.run.reason
+    # the scheduler's words, soon, not a hello that did not come within 100 s
+    assert "/hog is not scheduled: 0/1 nodes are available: 1 Insufficient memory" in result.run.reason
     assert left == []
 
 
