@@ -13,12 +13,12 @@ from aiohttp import web
 from harness.cluster.base import NodeRequest
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.cluster.kubeconfig import KubeconfigCluster, Options
-from harness.cluster.kubeconfig.rights import manifest, manifest_yaml
+from harness.cluster.kubeconfig.rights import RIGHTS, manifest, manifest_yaml
 from harness.embedded.api.resources import NAMESPACES, NODES, VMIS
 from harness.records.model import Note, Sample, Watch
 from harness.records.rundir import RunDirectory
 from harness.units import GIB, Bytes
-from tests.cluster.kubeconfig.scene import GROW, IMAGE, carry_out, cluster, foreign, objects
+from tests.cluster.kubeconfig.scene import GROW, IMAGE, Foreign, carry_out, cluster, foreign, objects
 from tests.run.scenarios import load
 
 
@@ -254,3 +254,63 @@ def test_the_manifest_that_ships_is_what_is_rendered() -> None:
     shipped = Path(__file__).parents[3] / "kind-config" / "rbac.yaml"
     assert shipped.read_text(encoding="utf-8") == manifest_yaml()
     assert list(yaml.safe_load_all(shipped.read_text(encoding="utf-8"))) == manifest()
+
+
+# -- one verb less -------------------------------------------------------------------------------------------------
+
+
+def _without(there: Foreign, verb: str, resource: str, namespace: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """The rules of the manifest without one verb on one resource."""
+    made: list[tuple[str, Mapping[str, Any]]] = []
+    for where, rule in there.rbac._rules:
+        if where != namespace or resource not in rule["resources"] or verb not in rule["verbs"]:
+            made.append((where, rule))
+            continue
+        others = [r for r in rule["resources"] if r != resource]
+        made += [(where, {**rule, "resources": others})] if others else []
+        made.append(
+            (where, {**rule, "resources": [resource], "verbs": [v for v in rule["verbs"] if v != verb]})
+        )
+    return made
+
+
+async def test_one_verb_less_is_one_line_or_one_note() -> None:
+    places = {"cluster": "", "namespace": "density", "default": "default"}
+    said: dict[tuple[str, str], str] = {}
+    async with foreign("node-stats") as there:
+        whole = there.rbac._rules
+        for right in RIGHTS:
+            if right.part not in {"run", "node-stats"} or right.scope not in places:
+                continue
+            for resource in right.resources:
+                for verb in right.verbs:
+                    there.rbac._rules = _without(there, verb, resource, places[right.scope])
+                    assert len(there.rbac._rules) >= len(whole)
+                    try:
+                        async with cluster(there) as seen:
+                            said[verb, f"{right.scope} {resource}"] = "; ".join(seen.access.lacks)
+                    except ClusterError as error:
+                        said[verb, f"{right.scope} {resource}"] = (
+                            f"{'exit 3: ' if right.required else ''}{error}"
+                        )
+                    finally:
+                        there.rbac._rules = whole
+        assert objects(there, VMIS) == []
+    assert len(said) == 31
+    for (verb, where), line in said.items():
+        resource = where.split()[1].partition("/")[0]
+        assert line.startswith(("exit 3: RBAC denies", "RBAC denies")), (verb, where, line)
+        assert "\n" not in line
+        if not line.startswith("exit 3: RBAC denies: "):
+            # else the very call was refused, in the server's words
+            assert f"RBAC denies {verb} {resource}" in line, (verb, where, line)
+    grants = "density rbac | kubectl apply -f - grants it"
+    assert said["create", "namespace virtualmachineinstances"] == (
+        f"exit 3: RBAC denies create virtualmachineinstances.kubevirt.io in namespace density (the fleet): {grants}"
+    )
+    assert said["get", "cluster nodes/proxy"] == (
+        "RBAC denies get nodes/proxy: node truth (memory.available, effective kubelet settings) is not observable"
+    )
+    assert said["list", "namespace resourcequotas"] == (
+        "RBAC denies list resourcequotas in namespace density: quotas are not checked before the fleet is created"
+    )
