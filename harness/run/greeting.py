@@ -81,6 +81,8 @@ async def greeted(
     mute = [one for one in planned if world.is_dead(one.vmi) and not world.is_ready(one.vmi)]
     for one in mute:
         if one.vmi not in pressed:
+            if why := world.unstarted.get(one.vmi):
+                raise RunError(f"{one.vmi} could not be started: {why}")
             raise RunError(
                 f"{one.vmi} ended before it said hello: its kernel did not get to the agent; "
                 f"artefacts/consoles/{one.name}.log has its last words, --guest-kernel chooses another kernel"

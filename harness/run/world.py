@@ -14,6 +14,8 @@ from harness.run.console_lines import AgentLine, parse
 from harness.units import Bytes, Seconds
 
 FINAL_PHASES = frozenset({"Succeeded", "Failed"})
+NOT_STARTED = "command SyncVMI failed"
+"""In the SyncFailed event of a domain that virt-launcher could not start."""
 FRESH = 3.0
 """Seconds after which a probe's reading is no longer 'now' (it comes every 0.5 s; less often under load)."""
 
@@ -68,6 +70,8 @@ class World:
         one followed under its name."""
         self.uids: dict[str, str] = {}
         """VMI → UID of its present incarnation."""
+        self.unstarted: dict[str, str] = {}
+        """VMI → virt-handler's last words on why its domain could not be started."""
         self._dead_now: set[str] = set()
         self.now = Seconds(0.0)
 
@@ -125,6 +129,12 @@ class World:
                     self._dead(owner, "oom")
                 if owner and (deleted or phase(item) in FINAL_PHASES or evicted):
                     self._dead(owner, *(("evicted",) if memory else ()))
+            case "Event" if item.get("reason") == "SyncFailed":
+                about = item.get("involvedObject") or {}
+                message = str(item.get("message") or "")
+                if about.get("kind") == "VirtualMachineInstance" and NOT_STARTED in message:
+                    key = f"{about.get('namespace', '')}/{about.get('name', '')}"
+                    self.unstarted[key] = message.partition(NOT_STARTED)[2].lstrip(": ")
             case _:
                 pass
 

@@ -145,3 +145,17 @@ def test_lines_and_commands() -> None:
     assert parse("[    1.0] @ hello") is None
     assert parse("@ ") is None
     assert command(4, "grow", to=5 * MIB, pages="unique") == "4 grow to=5242880 pages=unique"
+
+
+def test_why_a_domain_was_not_started_is_what_virt_handler_said_last() -> None:
+    def event(message: str, *, kind: str = "VirtualMachineInstance", reason: str = "SyncFailed") -> Watch:
+        about = {"kind": kind, "namespace": "ns", "name": "a"}
+        item = {"kind": "Event", "reason": reason, "message": message, "involvedObject": about}
+        return Watch(**at(1), type="ADDED", object=item)
+
+    words = "server error. command SyncVMI failed: disk x is in memory (tmpfs)"
+    assert world(event("y"), event(words)).unstarted == {"ns/a": "disk x is in memory (tmpfs)"}
+    # a launcher that does not answer any more had been started
+    ping = event("command Ping failed with Unavailable: rpc error")
+    others = (ping, event(words, kind="Pod"), event(words, reason="Killing"))
+    assert world(*others).unstarted == {}
