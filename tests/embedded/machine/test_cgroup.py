@@ -163,6 +163,13 @@ def test_how_much_a_v1_group_may_swap(tmp_path: Path, files: dict[str, str], lim
     assert Group(tmp_path, "v1").swap_limit() == limit
 
 
+def test_a_node_with_swap_swaps_whatever_the_machine_is_told(tmp_path: Path) -> None:
+    (tmp_path / "memory.swappiness").write_text("0\n")
+    Group(tmp_path, "v1").may_swap()
+    assert (tmp_path / "memory.swappiness").read_text() == "60"
+    Group(tmp_path, "v2").may_swap()
+
+
 @pytest.mark.parametrize(("text", "limit"), [("max", None), ("0", 0), ("33554432", 33554432)])
 def test_how_much_a_v2_group_may_swap(tmp_path: Path, text: str, limit: int | None) -> None:
     (tmp_path / "memory.swap.max").write_text(f"{text}\n")

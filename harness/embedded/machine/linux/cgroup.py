@@ -22,6 +22,8 @@ from harness.embedded.machine.linux.procfs import write_once
 from harness.units import Bytes
 
 QOS_PARENT: Mapping[str, str] = {"Guaranteed": "", "Burstable": "burstable", "BestEffort": "besteffort"}
+_SWAPPINESS = 60
+"""The kernel's default (mm/vmscan.c)."""
 _V1_NO_LIMIT = 1 << 62
 """v1 shows "no limit" as the largest page-aligned long; everything above this is that."""
 
@@ -91,6 +93,14 @@ class Group:
             self._write_if_present("memory.swappiness", "0")
         else:
             self._write_if_present("memory.swap.max", "0")
+
+    def may_swap(self) -> None:
+        """Let this group, and those made below it, swap as a machine does that nobody tuned (v1; v2 has no such knob).
+
+        With the machine's own vm.swappiness at 0 a group at its limit would be out of memory instead.
+        """
+        if self.version == "v1":
+            self._write_if_present("memory.swappiness", str(_SWAPPINESS))
 
     def kill_together(self) -> None:
         """Let an OOM kill take the whole group (v2: memory.oom.group, as the kubelet sets on containers since 1.28)."""

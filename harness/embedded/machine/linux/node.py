@@ -233,6 +233,8 @@ class LinuxNode:
         group = run.child(name)
         group.make(undo=host.undo)
         group.set_limits(capacity, swap=swap)
+        if swap:
+            group.may_swap()
         kubepods = group.child("kubepods")
         kubepods.make(undo=host.undo)
         for qos in filter(None, cgroup.QOS_PARENT.values()):
