@@ -1,6 +1,7 @@
 """The ConfigMap `kubevirt-config` that the page speaks of, made in KubeVirt's own namespace for as long as a run lasts.
 
-KubeVirt read it up to v0.35; a scenario makes it to see whether anything still does.
+Its settings stand in the KubeVirt CR today (pkg/virt-config/virt-config.go, main after v1.9); a scenario makes it to see
+whether anything reads it.
 """
 
 from __future__ import annotations
