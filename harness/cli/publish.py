@@ -6,9 +6,11 @@ import gzip
 import shutil
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
 from harness.cli import errors
 from harness.records.rundir import FINDINGS_FILE, RECORDS_FILE, RUN_FILE, RunDirectory
-from harness.records.writing import write_atomically
+from harness.records.writing import pretty, write_atomically
 
 CONTROL = "control-findings.json"
 DATA = PurePosixPath("reports/data")
@@ -18,27 +20,37 @@ MOST = 25 << 20
 """Bytes that reports/ should stay below."""
 
 
+def unfit(directory: RunDirectory) -> str:
+    """Return why a run can't be published; '' where it can."""
+    known = directory.provenance
+    if known.control_of:
+        return f"a control run; add the run it belongs to ({known.control_of})"
+    if known.outcome not in {"complete", "not-observable"}:
+        return f"{known.outcome or 'incomplete'}; only whole runs are published"
+    if not directory.records_path.is_file():
+        return "has no records"
+    if not (directory.path / FINDINGS_FILE).is_file():
+        return f"was not judged (density replay {directory.path} does)"
+    return ""
+
+
 def publish(directory: RunDirectory, root: Path) -> Path:
     """Copy what judging and reporting need of a run, compressed; return where to. Raises UsageError.
 
-    The same run gives the same bytes. Findings are left out: they are made anew.
+    The same run gives the same bytes. Findings are left out: they are made anew. Where the run was made (directories of
+    that machine) is left out too.
     """
-    known = directory.provenance
-    if known.control_of:
-        raise errors.UsageError(
-            f"{directory.path}: a control run; add the run it belongs to ({known.control_of})"
-        )
-    if known.outcome not in {"complete", "not-observable"}:
-        raise errors.UsageError(
-            f"{directory.path}: {known.outcome or 'incomplete'}; only whole runs are published"
-        )
-    if not directory.records_path.is_file():
-        raise errors.UsageError(f"{directory.path}: has no records")
-    if not (directory.path / FINDINGS_FILE).is_file():
-        raise errors.UsageError(f"{directory.path}: was not judged (density replay {directory.path} does)")
+    if why := unfit(directory):
+        raise errors.UsageError(f"{directory.path}: {why}")
     target = root / (STUDY if is_study(directory) else DATA) / directory.path.name
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(directory.path / RUN_FILE, target / RUN_FILE)
+    known = directory.provenance
+    kept = msgspec.structs.replace(
+        known,
+        scenario=known.scenario | {"path": placeless(str(known.scenario.get("path", "")))},
+        command=command(known.command),
+    )
+    write_atomically(target / RUN_FILE, pretty(kept))
     if (directory.path / CONTROL).is_file():
         shutil.copyfile(directory.path / CONTROL, target / CONTROL)
     data = directory.records_path.read_bytes()
@@ -46,6 +58,24 @@ def publish(directory: RunDirectory, root: Path) -> Path:
         data = gzip.decompress(data)
     write_atomically(target / f"{RECORDS_FILE}.gz", gzip.compress(data, compresslevel=9, mtime=0))
     return target
+
+
+def placeless(path: str) -> str:
+    """Return a path of this checkout as it is everywhere: from `suites/` on."""
+    parts = PurePosixPath(path).parts
+    return "/".join(parts[parts.index("suites") :]) if "suites" in parts else PurePosixPath(path).name
+
+
+def command(words: list[str]) -> list[str]:
+    """Return a command line without the directory its runs went to, and with paths as they are everywhere."""
+    found: list[str] = []
+    skip = False
+    for word in words:
+        if skip or word == "--runs-dir":
+            skip = not skip
+        elif not word.startswith("--runs-dir="):
+            found.append(placeless(word) if word.startswith(("/", "./", "../")) else word)
+    return found
 
 
 def is_study(directory: RunDirectory) -> bool:

@@ -71,12 +71,22 @@ def site(
 
 
 def _add(runs: list[Path], root: Path, runs_dir: Path) -> None:
+    from harness.cli import errors  # noqa: PLC0415
     from harness.cli.compare_cmd import expanded  # noqa: PLC0415 - only it needs them
-    from harness.cli.publish import MOST, publish, size_of  # noqa: PLC0415
+    from harness.cli.publish import MOST, publish, size_of, unfit  # noqa: PLC0415
     from harness.records.rundir import RunDirectory  # noqa: PLC0415
 
-    for path in expanded(runs, runs_dir):
-        sys.stdout.write(f"added: {publish(RunDirectory.open(path), root)}\n")
+    named = {path.resolve() for path in runs}
+    found = [RunDirectory.open(path) for path in expanded(runs, runs_dir)]
+    # A run that was named must be fit; of a directory of runs those that are not are left out, and told.
+    for directory in found:
+        if (why := unfit(directory)) and directory.path.resolve() in named:
+            raise errors.UsageError(f"{directory.path}: {why}")
+    for directory in found:
+        if why := unfit(directory):
+            sys.stdout.write(f"left out: {directory.path}: {why}\n")
+        else:
+            sys.stdout.write(f"added: {publish(directory, root)}\n")
     if (size := size_of(root / "reports")) > MOST:
         sys.stdout.write(
             f"caution: reports/ has {size / (1 << 20):.1f} MiB; {MOST >> 20} are what a checkout should carry\n"

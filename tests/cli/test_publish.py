@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from harness.cli import errors
+from harness.cli.main import app
 from harness.cli.publish import publish
 from harness.records.rundir import RunDirectory
 from tests.report import directories
@@ -66,3 +68,35 @@ def test_what_was_not_judged_or_recorded_is_refused(tmp_path: Path) -> None:
     made.records_path.unlink()
     with pytest.raises(errors.UsageError, match="has no records"):
         publish(made, tmp_path)
+
+
+def test_where_it_was_made_is_left_out(tmp_path: Path) -> None:
+    made = run(
+        tmp_path,
+        scenario={"name": "s", "path": "/home/me/checkout/suites/ksm/merge.yaml"},
+        command=[
+            "density",
+            "run",
+            "/home/me/checkout/suites/ksm/merge.yaml",
+            "--runs-dir",
+            "/tmp/x",
+            "--set",
+            "a=/b",
+        ],
+    )
+    kept = RunDirectory.open(publish(made, tmp_path)).provenance
+    assert kept.scenario == {"name": "s", "path": "suites/ksm/merge.yaml"}
+    assert kept.command == ["density", "run", "suites/ksm/merge.yaml", "--set", "a=/b"]
+
+
+def test_of_a_directory_of_runs_those_that_are_whole_are_added(tmp_path: Path) -> None:
+    whole = run(tmp_path)
+    directories.write(
+        tmp_path / "runs", directories.fleet(2), run="20260101T000000Z-cut-local-abc123", outcome="failed"
+    )
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "page.md").write_text("")
+    result = CliRunner().invoke(app, ["site", "--root", str(tmp_path), "--add", str(tmp_path / "runs")])
+    lines = result.stdout.splitlines()
+    assert lines[0].endswith("cut-local-abc123: failed; only whole runs are published")
+    assert lines[1] == f"added: {tmp_path / 'reports' / 'data' / whole.path.name}"
