@@ -120,6 +120,8 @@ class NodeWork:
         for text in self._kubelets.told:
             yield note("kubelet-config", text)
         if self._reader is not None:
+            place = self._place
+            yield note("node-reader", f"DaemonSet {place.namespace}/{self._reader.name} of {place.image}")
             async for reading in self._reader.readings(nodes):
                 yield reading
 

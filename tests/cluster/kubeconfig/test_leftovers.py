@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import yaml
+from aiohttp import web
 
 from harness.cluster.kubeconfig import KubeconfigCluster, Options
 from harness.cluster.kubeconfig.leftovers import collect
@@ -15,7 +17,10 @@ from harness.kube.connection import connect
 from harness.kube.objects import Objects
 from harness.run import undo_kubeconfig
 from harness.run.undo import UndoFile, clean
-from tests.cluster.kubeconfig.scene import IMAGE, foreign
+from tests.cluster.kubeconfig.privileged import FakeNode
+from tests.cluster.kubeconfig.scene import GROW, IMAGE, carry_out, foreign, objects
+from tests.rbac_proxy import Asked
+from tests.run.scenarios import load
 
 LATER = datetime.now(UTC) + timedelta(hours=3)
 
@@ -52,6 +57,61 @@ async def test_only_what_carries_the_label_and_is_old_is_removed() -> None:
         }
         assert names == {"theirs"}
         assert "somebodys" in {i.object["metadata"]["name"] for i in store.encoded_list(NAMESPACES)}
+
+
+async def test_all_that_a_run_makes_carries_its_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    made: list[dict[str, Any]] = []
+
+    async def note(request: web.Request, wish: Asked) -> None:
+        if wish.verb == "create":
+            made.append(orjson.loads(await request.read()))
+
+    async with foreign("node-stats", "namespaces", "node-reader") as there:
+        node = FakeNode(there, tmp_path / "node")
+        with node.running():
+            play = there.rbac.instead
+            assert play is not None
+
+            async def both(request: web.Request, wish: Asked) -> web.StreamResponse | None:
+                await note(request, wish)
+                return await play(request, wish)
+
+            there.rbac.instead = both
+            result = await carry_out(
+                there,
+                load(tmp_path, GROW),
+                tmp_path,
+                namespace="",
+                node_reader=True,
+                node_reader_image="i",
+            )
+            left = {n["metadata"]["name"] for n in objects(there, NAMESPACES)}
+    assert result.run.outcome == "complete", result.run.reason
+    assert [item["kind"] for item in made] == [
+        "Namespace", "DaemonSet", "Namespace", "VirtualMachineInstance", "VirtualMachineInstance", "Pod",
+    ]  # fmt: skip
+    runs = [item["metadata"]["labels"]["density.dev/run"] for item in made]
+    # the pods on nodes are of the cluster's own run of the same invocation
+    assert len(set(runs[:2])) == 1
+    assert set(runs[2:]) == {result.run.directory.id.rpartition("-")[2]}
+    assert {name for name in left if name.startswith("density-")} == set()
+
+
+async def test_a_readers_daemonset_is_found() -> None:
+    created = (datetime.now(UTC) - timedelta(hours=3)).isoformat()
+    labels = {"density.dev/run": "abc123", "density.dev/node-pod": "reader"}
+    meta = {"name": "density-reader-abc123", "namespace": "density", "creationTimestamp": created}
+    item = {"metadata": {**meta, "labels": labels}}
+    async with (
+        foreign("node-stats", "node-reader", served={"daemonsets": [item]}) as there,
+        connect(there.kubeconfig) as connection,
+    ):
+        (found,) = await collect(Objects(connection, patience=1.0), namespace="density")
+    assert str(found) == "DaemonSet density/density-reader-abc123 (run abc123, 3.0 h old): removed"
+    assert ("delete", "apps", "daemonsets") in there.rbac.used
 
 
 async def test_a_patched_cr_is_put_back_after_a_crash(
