@@ -62,6 +62,22 @@ def test_holds_bytes(wanted: HoldsBytes, outcome: str) -> None:
     assert seen.outcome == outcome, seen
 
 
+def test_beside_a_lesser_guests_memory_its_distribution_moves() -> None:
+    lesser = msgspec.structs.replace(PROVENANCE, qualifiers={"guest": "lesser: some/disk with a small agent"})
+    tight = holds("usage", how="growth", min=Bytes(100 * MI), max=Bytes(100 * MI))
+    seen = finding(holding(), "hog", kind="holds-bytes", expectation=tight, provenance=lesser)
+    assert (seen.outcome, seen.low, seen.high) == ("undecided", 36.0 * MI, 164.0 * MI)
+    wide = holds("usage", how="growth", min=Bytes(30 * MI), max=Bytes(170 * MI))
+    assert (
+        finding(holding(), "hog", kind="holds-bytes", expectation=wide, provenance=lesser).outcome == "holds"
+    )
+    # what the agent says it holds is exact all the same
+    held = holds("held", min=Bytes(100 * MI), max=Bytes(100 * MI))
+    assert (
+        finding(holding(), "hog", kind="holds-bytes", expectation=held, provenance=lesser).outcome == "holds"
+    )
+
+
 def test_a_value_between_two_samples_of_a_ramp_is_uncertain() -> None:
     world = holding()
     # the next ramp begins before the pod is sampled again

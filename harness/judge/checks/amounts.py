@@ -17,6 +17,10 @@ _WHERE = {
     "swap": "its pod's swap was not recorded",
 }
 
+LESSER_GUEST = 64 << 20
+"""Bytes by which a distribution's own services and page cache may move a guest's memory beside what its agent holds. A
+hypothesis: no stock image has been measured. Runs on them say `lesser` in the qualifier `guest`."""
+
 
 def look_holds_bytes(run: Run, wanted: HoldsBytes) -> Seen:
     """Judge a value at a moment, or its growth or drop between two, of each member for itself."""
@@ -34,12 +38,17 @@ def look_holds_bytes(run: Run, wanted: HoldsBytes) -> Seen:
             return undecided(value.why, open_=waiting)
         if waiting and wanted.at == "end" and ending.gone is None:
             return undecided(f"{_told(wanted, value.interval)} so far", open_=settling(run))
+        interval = value.interval
+        if wanted.measure not in GUEST_SAYS and run.provenance.qualifiers.get("guest", "").startswith(
+            "lesser"
+        ):
+            interval = Interval(max(0.0, interval.low - LESSER_GUEST), interval.high + LESSER_GUEST)
         parts: list[Seen] = []
         if wanted.min is not None or wanted.max is not None:
-            text = _told(wanted, value.interval)
-            parts.append(bounded(value.interval, wanted.min, wanted.max, text=text, value=value))
+            text = _told(wanted, interval)
+            parts.append(bounded(interval, wanted.min, wanted.max, text=text, value=value))
         if wanted.min_share is not None or wanted.max_share is not None:
-            parts.append(_share(wanted, ending, value, value.interval))
+            parts.append(_share(wanted, ending, value, interval))
         return all_of(parts)
 
     return run.each(wanted.of, one)
