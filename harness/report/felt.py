@@ -67,6 +67,30 @@ def microseconds(nanoseconds: float) -> str:
     return f"{number(nanoseconds / 1e3)} µs"
 
 
+def swap_numbers(observed: Observed) -> Iterator[Number]:
+    """The most that was in swap, of the nodes' cgroups; nothing where none was and none was asked for."""
+    run = observed.run
+    peaks = [
+        max(found, key=lambda s: (s.swap or 0, -s.line))
+        for samples in run.timeline.node_cgroup.values()
+        if (found := [s for s in samples if s.swap is not None])
+    ]
+    most = sum(s.swap or 0 for s in peaks)
+    if not peaks or (not most and run.scenario.host.swap is None):
+        return
+    yield Number(
+        key="swap-peak",
+        group="counts",
+        name="memory in swap, at most",
+        text=f"{number(most / MIB)} MiB",
+        value=float(most),
+        unit="B",
+        n=len(peaks),
+        note="sum of the nodes' greatest" if len(peaks) > 1 else "",
+        proof=tuple(sorted(s.line for s in peaks)),
+    )
+
+
 def ksm_numbers(observed: Observed) -> Iterator[Number]:
     """What KSM merged away and cost; nothing where it did not run."""
     ksm = observed.ksm

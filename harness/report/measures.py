@@ -15,7 +15,7 @@ from harness.judge.availability import capacity
 from harness.judge.endings import Ending
 from harness.judge.seen import Run
 from harness.records import served
-from harness.report.felt import ksm_numbers, touch_latencies
+from harness.report.felt import ksm_numbers, swap_numbers, touch_latencies
 from harness.report.latencies import latencies, start
 from harness.report.number import Number, first_lines, ran, was_alive
 from harness.report.reading import Observed
@@ -30,6 +30,7 @@ def measure(observed: Observed, records: str) -> tuple[Number, ...]:
     numbers = [*_counts(run, endings), *start(run, endings), *latencies(run, endings)]
     numbers += touch_latencies(observed, records)
     numbers += ksm_numbers(observed)
+    numbers += swap_numbers(observed)
     return tuple(numbers)
 
 

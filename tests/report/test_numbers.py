@@ -21,6 +21,7 @@ from harness.report.touch import nearest_rank
 from harness.run.importing import import_recording
 from harness.spec.loader import load_scenario
 from harness.units import Seconds
+from tests.report import directories
 
 ROOT = Path(__file__).parents[2]
 
@@ -206,3 +207,43 @@ def test_what_ksm_saved_and_cost_is_told_of_the_samples_of_a_machine(tmp_path: P
     numbers = {n.key: n for n in measure(observe(run), "records.ndjson")}
     assert numbers["ksm-saved"].value == 10485760
     assert numbers["ksm-cpu"].value == 0.25  # 1 s in 4 s
+
+
+def numbers_of(run: Path) -> dict[str, Number]:
+    return {n.key: n for n in measure(observe(RunDirectory.open(run)), "records.ndjson") if not n.subject}
+
+
+def test_the_most_that_was_in_swap_is_of_the_nodes_and_there_only_where_some_was(tmp_path: Path) -> None:
+    none = directories.write(tmp_path, [directories.cgroup(1, "/", 100, swap=0)], run="none")
+    assert "swap-peak" not in numbers_of(none)
+    some = directories.write(
+        tmp_path,
+        [directories.cgroup(t, "/", 100, swap=size << 20) for t, size in ((1, 0), (2, 30), (3, 12))],
+        run="some",
+    )
+    assert (numbers_of(some)["swap-peak"].text, numbers_of(some)["swap-peak"].proof) == ("30 MiB", (2,))
+
+
+def test_one_vmi_requests_what_its_pod_does_sidecars_that_stay_included(tmp_path: Path) -> None:
+    def container(memory: str, **more: object) -> dict[str, object]:
+        return {"name": "c", "resources": {"requests": {"memory": memory}}, **more}
+
+    pod = directories.watch(
+        0.5,
+        "Pod",
+        "a",
+        metadata={
+            "namespace": directories.NS,
+            "name": "virt-launcher-a-abcde",
+            "uid": "Pod-a",
+            "annotations": {"kubevirt.io/domain": "a"},
+        },
+        spec={
+            "containers": [container("289Mi")],
+            "initContainers": [container("32Mi", restartPolicy="Always"), container("500Mi")],
+        },
+    )
+    run = directories.write(
+        tmp_path, [pod, directories.vmi(1, "a", "Running"), directories.cgroup(2, "/", 100)]
+    )
+    assert numbers_of(run)["requested"].text == "321 MiB"

@@ -61,7 +61,9 @@ METRICS: tuple[Metric, ...] = (
     Metric(key="oom-guest", name="guests that ran out of their own memory", unit="", better="less"),
     Metric(key="touch-p50", name="touch latency p50", unit="ns", better="less", sources=("touch-p50-run",)),
     Metric(key="touch-p99", name="touch latency p99", unit="ns", better="less", sources=("touch-p99-run",)),
+    Metric(key="ksm-saved", name="memory merged away by KSM, at most", unit="MiB", better=""),
     Metric(key="ksm-cpu", name="CPU of ksmd", unit="CPU", better="less"),
+    Metric(key="swap-peak", name="memory in swap, at most", unit="MiB", better=""),
     Metric(key="detection", name="threshold crossed to told to go", unit="s", better="less"),
     Metric(key="eviction", name="told to go to gone", unit="s", better=""),
 )
