@@ -279,12 +279,7 @@ def _interpret(root: Node, source: Source, open_file: OpenFile, claims: Collecti
     workload = (
         reader.read("workload", lambda node: read_workload(node, names, tuple(d.name for d in daemons))) or ()
     )
-    subjects = Subjects(
-        fleets={member.name: len(member.members) for member in fleet},
-        steps=tuple(step.name for step in workload),
-        nodes=tuple(node.name for node in nodes),
-        restarted=frozenset(member.name for member in fleet if member.kind == "VirtualMachine"),
-    )
+    subjects = Subjects.of(nodes, fleet, workload)
     _repeats(root)
     plain_name, plain_title = read.name(metadata.need("name")), read.text(metadata.need("title"))
     name, title = _named(plain_name, plain_title, source)

@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from harness.spec import read
 from harness.spec.errors import closest
+from harness.spec.model import FleetSpec, NodeSpec, Step
 from harness.spec.nodes import Items, Node, Scalar, kind_of
 from harness.spec.read import Reader
 from harness.units import Bytes
@@ -28,6 +29,18 @@ class Subjects:
     steps: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     restarted: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls, nodes: tuple[NodeSpec, ...], fleet: tuple[FleetSpec, ...], workload: tuple[Step, ...]
+    ) -> Self:
+        """What the checks of a scenario may refer to."""
+        return cls(
+            fleets={member.name: len(member.members) for member in fleet},
+            steps=tuple(step.name for step in workload),
+            nodes=tuple(node.name for node in nodes),
+            restarted=frozenset(member.name for member in fleet if member.kind == "VirtualMachine"),
+        )
 
     def deaths(self, fleets: Iterable[str]) -> int | None:
         """How many deaths there may be of these fleets; None: any number, since VMs are started again."""

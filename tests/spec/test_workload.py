@@ -127,7 +127,7 @@ def test_triggers(when: str, expected: When) -> None:
         ("{vram: {fleet: hog}}", "1:10: vram needs 'to'"),
         ("{tune: {}}", "1:10: tune needs 'ksm'"),
         ("{tune: {ksm: {run: 1}, fleet: hog}}", "1:26: unknown key 'fleet' in tune"),
-        ("{when: {on: evcited}, stop: {fleet: all}}", "1:15: unknown event 'evcited'; one of evicted, oom, ended (did you mean 'evicted'?)"),
+        ("{when: {on: evcited}, stop: {fleet: all}}", "1:15: unknown event 'evcited'; one of evicted, oom, ended, restarted (did you mean 'evicted'?)"),
         ("{when: {of: hog}, stop: {fleet: all}}", "1:11: 'of' says to whom 'on' happens; there is no 'on'"),
         ("{when: {on: oom, of: hgo}, stop: {fleet: all}}", "1:24: no fleet named 'hgo' (did you mean 'hog'?)"),
         ("{name: x-1, hold: {fleet: hog}}\n- {name: x, plateau: {fleet: hog, to: 1Mi, for: 1s}}", "2:10: two steps are named 'x-1'"),

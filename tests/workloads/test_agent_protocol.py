@@ -283,4 +283,6 @@ def test_the_refusal_line_is_drawn_from_the_last_hello(talk: HostAgent) -> None:
     talk.send("2 hello\n")
     talk.until("@ ok id=2 ")
     talk.send(f"3 grow to={1 << 60}\n")
-    assert f" of {before[-1]} available at hello" in talk.until("@ err id=3 ")[-1]  # one that is asked for moves nothing
+    assert (
+        f" of {before[-1]} available at hello" in talk.until("@ err id=3 ")[-1]
+    )  # one that is asked for moves nothing
