@@ -140,7 +140,11 @@ def saved_by(
 ) -> tuple[str, ...]:
     """Say what would have saved it, as far as the rules support it."""
     if found.cause in EVICTIONS:
-        return (*_ranked_out(ranked), *_threshold(run, ending, acted), *_in_time(acted, reaction))
+        return (
+            *_ranked_out(ranked, is_vmi=ending.incarnation.is_vmi),
+            *_threshold(run, ending, acted),
+            *_in_time(acted, reaction),
+        )
     if found.cause in {"container-oom", "pod-oom"}:
         return tuple(_larger_limit(run, ending))
     if found.cause in {"node-oom", "oom"}:
@@ -154,7 +158,7 @@ def saved_by(
     return ()
 
 
-def _ranked_out(ranked: Ranking | None) -> list[str]:
+def _ranked_out(ranked: Ranking | None, *, is_vmi: bool) -> list[str]:
     if ranked is None or not ranked.first or ranked.source != "stats/summary":
         return []
     mine = next(row for row in ranked.rows if row.victim)
@@ -162,9 +166,11 @@ def _ranked_out(ranked: Ranking | None) -> list[str]:
     enough = request_enough(ranked)
     if enough is not None:
         request, other = enough
+        what = "request and limit" if mine.qos == "Guaranteed" else "request"
+        whose = "The pod's, with KubeVirt's overhead in it; it" if is_vmi else "It"
         out.append(
-            f"A request of {size(request)} or more in place of {size(mine.usage.request)}: "
-            f"{other} would have been first. (The request must also fit the node, and then {other} dies.)"
+            f"A {what} of {size(request)} or more in place of {size(mine.usage.request)}: "
+            f"{other} would have been first. ({whose} must also fit the node, and then {other} dies.)"
         )
     higher = counterfactual(ranked, priority=mine.usage.priority + 1)
     if higher != mine.subject:
@@ -176,7 +182,8 @@ def _ranked_out(ranked: Ranking | None) -> list[str]:
     if not mine.usage.exceeds and not any(row.usage.exceeds for row in ranked.rows if not row.usage.critical):
         out.append(
             "Less memory used outside the pods: every pod kept to its request, so node daemons or the system took the rest. "
-            "systemReserved and kubeReserved only keep the scheduler from promising it; they cap nobody."
+            "systemReserved and kubeReserved only keep the scheduler from promising it; they cap nobody who is not in "
+            "enforceNodeAllocatable."
         )
     return out
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.judge.interval import Interval
+from harness.judge.samples import stats_sample
 from harness.judge.timeline import Timeline
 from harness.judge.tracks import Mark
 from harness.records import served
@@ -180,10 +181,9 @@ class Index:
 
     def _stats(self, number: int, record: Sample) -> None:
         node = record.node or str(served.dig(record.data, "node", "nodeName") or "")
-        memory = served.dig(record.data, "node", "memory")
-        when = self._own(served.dig(memory, "time"), record.t)
-        available = count(served.dig(memory, "availableBytes"))
-        if when is not None and available is not None:
+        when = self._own(served.dig(record.data, "node", "memory", "time"), record.t)
+        seen = stats_sample(number, record, when) if when is not None else None
+        if seen is not None and seen.available is not None:
             pods = next(
                 (
                     c
@@ -195,12 +195,12 @@ class Index:
             row = NodeRow(
                 t=record.t,
                 line=number,
-                when=when,
-                available=available,
+                when=seen.when,
+                available=seen.available,
                 pods_available=count(served.dig(pods, "memory", "availableBytes")),
             )
             rows = self.node_rows.setdefault(node, [])
-            if not rows or rows[-1].when.low != when.low:
+            if not rows or rows[-1].when.low != seen.when.low:
                 rows.append(row)
         for pod in served.mappings(record.data, "pods"):
             self._pod_stats(number, record.t, pod)

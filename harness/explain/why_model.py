@@ -149,6 +149,10 @@ class Successor:
     same_node: bool
     waited_for: str
     """What kept it waiting, in the scheduler's words, or ''."""
+    created_by_record: tuple[int, ...] = ()
+    """The line that first shows it."""
+    running_by_record: tuple[int, ...] = ()
+    """The line that shows it Running."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

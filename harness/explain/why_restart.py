@@ -66,6 +66,10 @@ def successor(run: Run, index: Index, ending: Ending) -> Successor | None:
         node=new.node,
         same_node=bool(new.node) and new.node in {mine.node, ending.eviction.node if ending.eviction else ""},
         waited_for=_waited(index, new),
+        created_by_record=(vmi.first.line,) if vmi is not None else (),
+        running_by_record=tuple(p.line for p in vmi.phases if p.phase == "Running")[:1]
+        if vmi is not None
+        else (),
     )
 
 

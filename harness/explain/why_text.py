@@ -152,7 +152,7 @@ def _chain(item: PostMortem) -> list[str]:
     if item.reaction is not None:
         out.append(f"Guest: {item.reaction.text}.")
     if item.window is not None:
-        out.append(f"Told to go until gone: {span(item.window)}.")
+        out.append(f"Between being told to go and being gone: {span(item.window)}.")
     if item.exit_code is not None:
         out.append(
             f"Container: exit code {item.exit_code}, reason {item.exit_reason or 'none'}{_whose(item)}."

@@ -190,7 +190,7 @@ def _events(run: Run, index: Index, ending: Ending) -> list[Fact]:
         found.append(
             Fact(
                 when=_cut(own, mark.t) if own else _at(mark),
-                text="VMI is deleted through the API",
+                text=_deletion(ending, mark),
                 proof=(mark.line,),
             )
         )
@@ -202,10 +202,11 @@ def _events(run: Run, index: Index, ending: Ending) -> list[Fact]:
 
 
 def _deletion(ending: Ending, mark: Mark) -> str:
+    """Name who deletes it: a VM whose VMI is over deletes it before it makes the next one (vm.go), else unknown."""
     vmi = ending.incarnation.vmi
     after = vmi is not None and vmi.final is not None and vmi.final.t <= mark.t
     if after and owner(ending.incarnation)[0] == "VirtualMachine":
-        return "its VM has the dead VMI deleted"
+        return "its VirtualMachine deletes the VMI that is over"
     return "VMI is deleted through the API"
 
 
@@ -269,14 +270,20 @@ def _exit(ending: Ending) -> str:
 def _after(successor: Successor | None) -> list[Fact]:
     if successor is None:
         return []
-    made = Fact(when=successor.created, text=f"a new VMI of that name, made by {successor.by}")
+    made = Fact(
+        when=successor.created,
+        text=f"a new VMI of that name, made by {successor.by}",
+        proof=successor.created_by_record,
+    )
     if successor.running is None:
         return [made]
     where = "the same node" if successor.same_node else successor.node
+    after = f", {span(successor.down)} after the death" if successor.down is not None else ""
     return [
         made,
         Fact(
             when=successor.running,
-            text=f"the new VMI is Running on {where}, {span(successor.down) if successor.down else ''} after the death",
+            text=f"the new VMI is Running on {where}{after}",
+            proof=successor.running_by_record,
         ),
     ]

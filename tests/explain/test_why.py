@@ -102,9 +102,17 @@ def test_the_ranking_shows_the_lagged_figure_beside_the_truth() -> None:
 def test_what_a_larger_request_and_a_priority_would_have_done() -> None:
     post = one("hard-eviction-deaf")
     assert post.saved_by[0].startswith(
-        "A request of 528.3Mi or more in place of 97.4Mi: hog-2 would have been first"
+        "A request of 528.3Mi or more in place of 97.4Mi: hog-2 would have been first. "
+        "(The pod's, with KubeVirt's overhead in it; it must also fit the node"
     )
     assert post.saved_by[1] == "A higher priorityClass than the others': hog-2 would have been first."
+
+
+def test_of_a_guaranteed_victim_the_limit_goes_with_the_request() -> None:
+    post = one("daemon-evicts-guaranteed")
+    assert post.saved_by[0].startswith(
+        "A request and limit of 910.7Mi or more in place of 733.8Mi: half would"
+    )
 
 
 def test_the_guaranteed_victim_is_not_told_to_have_used_too_much() -> None:
@@ -145,6 +153,17 @@ def test_who_restarted_the_vm_where_and_when() -> None:
     assert "untolerated taint" in post.successor.waited_for
     assert any("The pod is deleted" in line for line in post.unknown)
     assert (post.life, post.lives) == (1, 2)
+    texts = {fact.text: fact.proof for fact in post.timeline}
+    # the VM's controller deletes what is over; nobody else asked for it
+    assert texts["its VirtualMachine deletes the VMI that is over"] == (688,)
+    assert "VMI is deleted through the API" not in texts
+    assert texts["a new VMI of that name, made by VirtualMachine vm-a (runStrategy Always)"] == (745,)
+    assert texts["the new VMI is Running on the same node, 50.5 s after the death"] == (1317,)
+
+
+def test_who_deletes_a_running_vmi_is_not_known() -> None:
+    (post,) = told(deleted()).dead
+    assert "VMI is deleted through the API" in {fact.text for fact in post.timeline}
 
 
 def test_a_clean_guest_of_a_hard_eviction() -> None:
