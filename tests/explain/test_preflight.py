@@ -69,6 +69,7 @@ def _findings(
     idle: int | None = None,
     counts: dict[str, int] | None = None,
     host: dict[str, Any] | None = None,
+    fill: bool = False,
 ) -> list[Finding]:
     scenario = {
         "apiVersion": "density/v1",
@@ -82,7 +83,7 @@ def _findings(
             }
         ],
         "fleet": [
-            {"name": name, "manifest": manifest, "count": (counts or {}).get(name, 1)}
+            {"name": name, "manifest": manifest, "count": (counts or {}).get(name, 1), "fill": fill}
             for name, manifest in fleets.items()
         ],
         "workload": [
@@ -128,6 +129,13 @@ def test_the_last_member_that_does_not_fit_is_named(tmp_path: Path) -> None:
     (found,) = _findings(tmp_path, fleets={"hog": _vmi("512Mi", "300Mi")}, counts={"hog": 3})
     assert found.id == "fit"
     assert found.text.startswith("hog-3 does not fit on node target: Insufficient memory")
+
+
+def test_a_fleet_that_fills_ends_where_there_is_no_room_but_must_begin(tmp_path: Path) -> None:
+    found = _findings(tmp_path, fleets={"hog": _vmi("512Mi", "300Mi")}, counts={"hog": 3}, fill=True)
+    assert "fit" not in [f.id for f in found]
+    (first,) = _findings(tmp_path, fleets={"hog": _vmi("512Mi", "2Gi")}, counts={"hog": 3}, fill=True)
+    assert first.text.startswith("hog-1 does not fit on node target: Insufficient memory")
 
 
 def test_a_workload_that_crosses_nothing(tmp_path: Path) -> None:

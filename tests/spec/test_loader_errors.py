@@ -200,6 +200,8 @@ CHANGED = [
     ("{name: large, manifest: agent.yaml}", "{name: x-1, manifest: agent.yaml}\n  - {name: x, manifest: agent.yaml, count: 2}", "s.yaml:12:12: fleets 'x-1' and 'x' would both hold 'x-1'"),
     ("manifest: agent.yaml}", "manifest: agent.yaml, count: 0}", "s.yaml:11:48: 0 is less than 1"),
     ("manifest: agent.yaml}", "manifest: agent.yaml, count: two}", "s.yaml:11:48: expected a whole number, not 'two'"),
+    ("manifest: agent.yaml}", "manifest: agent.yaml, fill: true}", "s.yaml:11:41: 'fill' needs 'count': the most VMIs it may come to"),
+    ("manifest: agent.yaml}", "manifest: agent.yaml, count: 2, fill: true, stagger: 1s}", "s.yaml:11:63: 'stagger' has no meaning beside 'fill': the scheduler sets the pace"),
     # manifests
     ("{name: large, manifest: agent.yaml}", "{name: large, manifest: agnet.yaml}", "s.yaml:11:29: no such file: 'agnet.yaml' (did you mean 'agent.yaml'?)"),
     ("{name: large, manifest: agent.yaml}", "{name: large, manifest: .}", "s.yaml:11:29: '.' is a directory, not a file"),
