@@ -67,9 +67,12 @@ def run_for_pytest(loaded: Loaded, *, cluster: str, runs: Path) -> Outcome:
         for caution in cautions:
             view.step(f"preflight: {caution}")
         settings = settings_of(request, view, cautions=cautions)
-        result = asyncio.run(
-            run_interruptibly(loaded.scenario, loaded.claims, cluster_maker(request), settings)
-        )
+        make_cluster = cluster_maker(request)
+        if cluster == "kind":
+            from harness.cli.kind_maker import tell  # noqa: PLC0415 - only they need it
+
+            tell(view.step)
+        result = asyncio.run(run_interruptibly(loaded.scenario, loaded.claims, make_cluster, settings))
     except Interrupted as error:
         return Outcome(interrupted=str(error))
     except Exception as error:  # noqa: BLE001 - told per item, so that the other scenarios still run

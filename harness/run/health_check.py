@@ -23,6 +23,7 @@ from harness.run.fleet import HOSTNAME, RUN_LABEL
 IMAGE = "registry.k8s.io/pause:3.10"
 """Need not be there: a pod is let in before its image is pulled."""
 PRESSURE = ("MemoryPressure", "DiskPressure", "PIDPressure")
+NOT_READY = "is not Ready"
 RECOVERY = 330.0
 """Seconds: a kubelet keeps MemoryPressure for evictionPressureTransitionPeriod (5 min by default) after it is over."""
 
@@ -33,6 +34,11 @@ class Health:
 
     problems: tuple[str, ...]
     seconds: float
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Of the problems: nodes that don't answer any more. No run can count on such a cluster."""
+        return tuple(problem for problem in self.problems if problem.endswith(NOT_READY))
 
     @property
     def healthy(self) -> bool:
@@ -89,7 +95,7 @@ def why_unhealthy(node: Mapping[str, Any]) -> str:
     """Return what keeps a node from taking pods, '' if nothing does."""
     conditions = {c.get("type"): c.get("status") for c in (node.get("status") or {}).get("conditions") or ()}
     if conditions.get("Ready") != "True":
-        return "is not Ready"
+        return NOT_READY
     for kind in PRESSURE:
         if conditions.get(kind) == "True":
             return f"has {kind}"

@@ -14,13 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from harness.cluster.base import (
-    Addressed,
-    Cluster,
-    NodeHandle,
-    Shared,
-    Undo,
-)
+from harness.cluster.base import Addressed, Cluster, NodeHandle, Shared, Undo
 from harness.cluster.errors import NotObservable
 from harness.judge.judge import still_open, timeline_of
 from harness.kube.connection import Connection, connect
@@ -35,10 +29,11 @@ from harness.run.config_map import write_config_map
 from harness.run.consoles import Consoles
 from harness.run.creating import Creator
 from harness.run.daemons import Daemons
+from harness.run.errors import RunError
 from harness.run.fleet import RUN_LABEL, Planned, plan
 from harness.run.greeting import greeted
 from harness.run.guests import Guests
-from harness.run.health_check import prove_healthy
+from harness.run.healing import heal
 from harness.run.holding import how_to_look
 from harness.run.interrupt import Interrupt, Interrupted
 from harness.run.observers import Observers
@@ -115,6 +110,7 @@ class Orchestrator:
         self._own_namespace = not given
         self._namespace = given or f"density-{self._id}"
         self._creator: Creator | None = None
+        self._lost = ""  # nodes that don't answer any more when everything else is over
         self._world = World()
         self._daemons = Daemons(self._stream)
         self._timeline = timeline_of(made.directory.provenance, scenario)
@@ -152,6 +148,8 @@ class Orchestrator:
                     self._world.capacity.update({h.kube_name: h.memory for h in handles})
                     async with connect(self._cluster.kubeconfig) as connection:
                         await self._connected(connection, handles, interrupt)
+                    if self._lost:
+                        raise RunError(self._lost)
             except NotObservable as error:
                 self._stream.note("not-observable", str(error))
                 self.result.outcome, self.result.reason = "not-observable", str(error)
@@ -381,18 +379,17 @@ class Orchestrator:
                     self._stream.note("left-behind", f"{what}: {error}")
 
     async def _heal(self, objects: Objects, handles: tuple[NodeHandle, ...], interrupt: Interrupt) -> None:
-        """Wait until the nodes that were squeezed are well again, and say so if they are not."""
-        if self._shared is None or not self._scenario.workload:
+        """Wait until the nodes that were squeezed are well again, or learn which is lost."""
+        if not self._scenario.workload:
             return
-        self._settings.progress.step("proving the nodes healthy")
         with suppress(Interrupted):
             async with interrupt.scope(1):
-                namespace = "default" if self._own_namespace else self._namespace
-                health = await prove_healthy(
-                    objects, [h.kube_name for h in handles], namespace=namespace, run=self._id
+                self._lost = await heal(
+                    objects,
+                    handles,
+                    stream=self._stream,
+                    world=self._world,
+                    progress=self._settings.progress,
+                    namespace="default" if self._own_namespace else self._namespace,
+                    run=self._id,
                 )
-                for problem in health.problems:
-                    self._stream.note("unhealthy", problem)
-                    self._settings.progress.step(f"not healthy: {problem}")
-                if health.healthy:
-                    self._stream.note("healthy", "every node takes pods", after=health.seconds)

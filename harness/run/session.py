@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,7 +76,8 @@ async def _one(
     control_of: ControlOf | None = None,
 ) -> Run:
     token = secrets.token_hex(3)
-    with UndoFile.create(run=token, command=settings.command) as undo:
+    undo = UndoFile.create(run=token, command=settings.command)
+    try:
         cluster = make_cluster(scenario, token, undo)
         return await run_once(
             scenario,
@@ -86,3 +88,6 @@ async def _one(
             control_of=control_of,
             undo=undo,
         )
+    finally:
+        # In a thread: undoing asks an API and waits, and this loop may be what serves it.
+        await asyncio.shield(asyncio.to_thread(undo.__exit__))

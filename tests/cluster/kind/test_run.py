@@ -7,6 +7,7 @@ The fake node's kubelet is the embedded one: when the fake `systemctl` restarts 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,18 +16,22 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.cli.run import exit_code
 from harness.cluster.base import Cluster, Undo
 from harness.cluster.kind.meminfo import parse
 from harness.cluster.kind.pool import Pool
 from harness.cluster.kind.source import KindCluster
 from harness.embedded.api.resources import NODES
 from harness.embedded.cluster import EmbeddedCluster
-from harness.records.model import Sample
+from harness.records.model import Action, Note, Sample
 from harness.records.rundir import RunDirectory
+from harness.run.health_check import prove_healthy
 from harness.run.interrupt import Interrupt
-from harness.run.session import run_scenario
-from harness.run.settings import Settings
+from harness.run.session import Result, run_scenario
+from harness.run.settings import Settings, Silent
 from harness.run.tasks import background
+from harness.run.undo import UndoFile
+from harness.run.verdict import verdict
 from harness.spec.model import Scenario
 from harness.units import GIB, Bytes
 from tests.cluster.kind.world import World
@@ -39,13 +44,20 @@ workload:
   - {name: fill, when: {fleet: all, is: Running}, grow: {fleet: [hog], to: 50Mi, rate: 500Mi/s}}
   - {name: cross, when: {step: done}, grow: {fleet: [hog], until: {available: threshold - 60Mi}, rate: 200Mi/s}}
 requires:
-  - evicted: {from: [hog], count: 1}
-  - survives: {fleet: calm}
+  - qos: {of: hog, pod: Burstable}
 """
 
 
-# A run ends when its nodes are well again.
-WELL_SOON = HEAD.replace("500Mi}}", "500Mi}, evictionPressureTransitionPeriod: 1s}")
+# A run ends when its nodes are well again, and watches no longer than something is open.
+WELL_SOON = (
+    HEAD.replace("observe: 1200ms", "observe: 60s")
+    .replace("500Mi}}", "500Mi}, evictionPressureTransitionPeriod: 1s}")
+    .replace(
+        # the fake guest does not listen to its power button
+        "requests.memory: 256Mi}",
+        "requests.memory: 256Mi, spec.terminationGracePeriodSeconds: 0}",
+    )
+)
 
 
 class OnEmbedded(KindCluster):
@@ -92,30 +104,48 @@ async def playing(world: World) -> AsyncIterator[EmbeddedCluster]:
             yield cluster
 
 
+def pool_of(world: World) -> Pool:
+    return world.pool(allowance="0", guest_allowance="0", kubevirt_manifests="installed")
+
+
+async def run(
+    world: World,
+    pool: Pool,
+    body: str,
+    head: str,
+    undo_files: list[UndoFile] | None = None,
+    *,
+    progress: Silent | None = None,
+) -> Result:
+    def make(scenario: Scenario, run: str, undo: Undo) -> Cluster:
+        if undo_files is not None and isinstance(undo, UndoFile):
+            undo_files.append(undo)
+        return OnEmbedded(undo=undo, run=run, workers=len(scenario.nodes), pool=pool)
+
+    (world.root / "scenario").mkdir()
+    return await run_scenario(
+        load(world.root / "scenario", body, head=head),
+        {},
+        make,
+        settings=Settings(
+            runs=world.root / "runs", command=("density", "run"), progress=progress or Silent()
+        ),
+        interrupt=Interrupt(),
+    )
+
+
 async def test_the_orchestrator_drives_a_kind_cluster(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    pool: Pool = world.pool(allowance="0", guest_allowance="0", kubevirt_manifests="installed")
-
-    def make(scenario: Scenario, run: str, undo: Undo) -> Cluster:
-        return OnEmbedded(undo=undo, run=run, workers=len(scenario.nodes), pool=pool)
-
-    (tmp_path / "scenario").mkdir()
-    async with playing(world), pool:
-        result = await run_scenario(
-            load(tmp_path / "scenario", CROSS, head=WELL_SOON),
-            {},
-            make,
-            settings=Settings(runs=tmp_path / "runs", command=("density", "run")),
-            interrupt=Interrupt(),
-        )
+    undo_files: list[UndoFile] = []
+    async with playing(world), pool_of(world) as pool:
+        result = await run(world, pool, CROSS, WELL_SOON, undo_files)
         (name,) = world.clusters
     assert result.run.reason == ""
     assert result.run.outcome == "complete"
     assert {f.check: f.outcome for f in result.findings.findings} == {
         "requires/0": "holds",
-        "requires/1": "holds",
     }
     directory = RunDirectory.open(result.run.directory.path)
     provenance = directory.provenance
@@ -131,4 +161,78 @@ async def test_the_orchestrator_drives_a_kind_cluster(
     assert sent["spec"]["nodeSelector"] == {"kubernetes.io/hostname": f"{name}-worker"}
     sources = {record.source for _, record in directory.records() if isinstance(record, Sample)}
     assert {"stats/summary", "configz"} <= sources
+    assert world.clusters == {}
+    # what else a kill would have left on a cluster that is kept
+    (undo,) = undo_files
+    assert [(e["op"], e["kubeconfig"].rpartition("/")[2]) for e in undo._entries] == [
+        ("namespace-delete", f"{name}.kubeconfig")
+    ]
+    ended = [
+        r.args["reason"] for _, r in directory.records() if isinstance(r, Action) and r.what == "window-end"
+    ]
+    assert ended == ["every check is decided"]
+    # pressure was gone; a pod was tried, which the embedded cluster never takes
+    told = [
+        r.text for _, r in directory.records() if isinstance(r, Note) and r.what in {"healthy", "unhealthy"}
+    ]
+    assert [text.partition(":")[0] for text in told] == [f"node {name}-worker turned a test pod away"]
+
+
+async def test_a_vmi_without_a_node_is_told_and_nothing_is_left(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(world.root / "undo"))
+    monkeypatch.setattr("harness.run.orchestrator.UNSCHEDULABLE", 0.3)
+    async with playing(world), pool_of(world) as pool:
+        result = await run(
+            world, pool, CROSS, WELL_SOON.replace("requests.memory: 256Mi", "requests.memory: 3Gi")
+        )
+    assert result.run.outcome == "failed"
+    assert re.fullmatch(
+        r"density-\w+/calm is not scheduled: 0/2 nodes are available: .*Insufficient memory.*",
+        result.run.reason,
+    )
+    assert (
+        exit_code(result, verdict(result.scenario, result.findings, result.run.directory.provenance, None))
+        == 3
+    )
+    assert world.clusters == {}
+    assert list((world.root / "undo").rglob("*.ndjson")) == []
+
+
+async def test_a_node_that_an_oom_kill_took_along_fails_the_run_and_costs_the_cluster(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(world.root / "undo"))
+    monkeypatch.setattr("harness.run.orchestrator.TEARDOWN", 0.3)
+    monkeypatch.setattr("harness.cluster.kind.pool.HEALTHY_AGAIN", 0.3)
+    assert prove_healthy.__kwdefaults__ is not None
+    monkeypatch.setitem(prove_healthy.__kwdefaults__, "deadline", 0.3)
+
+    over = asyncio.Event()
+
+    class Listener(Silent):
+        def step(self, text: str) -> None:
+            if text == "deleting the guests":
+                over.set()
+
+    async def die(cluster: EmbeddedCluster) -> None:
+        """As kubernetes-sigs/kind#3169 has it: the kubelet is gone, and its node not Ready some time later."""
+        await over.wait()
+        (name,) = (n for n in cluster._kubelets if n.endswith("-worker"))
+        kubelet = cluster._running_tasks[f"kubelet {name}"]
+        kubelet.cancel()
+        await asyncio.wait([kubelet])
+        silent = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
+        cluster.store.mutate(NODES, "", name, lambda node: node["status"].update(conditions=[silent]))
+
+    async with playing(world) as cluster, pool_of(world) as pool, background() as tasks:
+        tasks.start(die(cluster), "die")
+        result = await run(world, pool, CROSS, WELL_SOON, progress=Listener())
+        live = pool._live
+        assert live is not None
+        assert "Kubelet stopped posting node status." in await pool._ill(live)
+    assert (result.run.outcome, result.run.reason) == (
+        "failed", f"node {live.name}-worker is not Ready 0 s after the run"
+    )  # fmt: skip
     assert world.clusters == {}
