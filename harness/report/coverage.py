@@ -115,7 +115,7 @@ def _state(claim: Claim, promised: tuple[str, ...], seen: tuple[Seen, ...], reas
         told = "; ".join(dict.fromkeys(f"{s.outcome}: {s.why or 'no reason given'}" for s in seen))
         return "shortfall", f"{told}; {wanted}"
     if promised:
-        return "missing", f"promised, but no run of {', '.join(promised)} is there; {wanted}"
+        return "missing", f"promised, but no run of {' or '.join(promised)} is there; {wanted}"
     return "missing", f"no scenario promises it: {reason or 'nobody has said why'}"
 
 
@@ -155,7 +155,7 @@ def render_table(covered: Iterable[Covered]) -> str:
         ],
         tablefmt="plain",
         disable_numparse=True,
-        maxcolwidths=[None, None, None, 24, 24, 24, 36, 72],
+        maxcolwidths=[None, None, None, 24, 24, 24, 48, 64],
     )
     counts = Counter(c.state for c in found)
     sums = [f"{counts[state]} {state} ({meaning})" for state, meaning in MEANINGS.items() if counts[state]]
@@ -172,9 +172,9 @@ def _evidence(covered: Covered, kind: str) -> str:
 
 
 def _short(covered: Covered) -> str:
-    return (
-        ", ".join(path.removeprefix("suites/").removesuffix(".yaml") for path in covered.promised_by) or "–"
-    )
+    names = [path.removeprefix("suites/").removesuffix(".yaml") for path in covered.promised_by]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}" if names else "–"
 
 
 def render_json(covered: Iterable[Covered]) -> str:
