@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import harness.run.undo_config_map
 import harness.run.undo_kind
 import harness.run.undo_kubeconfig
 import harness.run.undo_namespace  # noqa: F401 - these register how clusters are undone
 from harness.cli import errors
+from harness.cluster.errors import ClusterError
 from harness.cluster.kind.settings import KindSettings
 from harness.cluster.kind.tools import Tools
-from harness.cluster.kind.undoing import collect
+from harness.cluster.kind.undoing import collect, forget_gone
 from harness.run.undo import clean
 
 
 def clean_command() -> int:
     """Print what was undone; exit 3 if something could not be."""
+    _forget_gone()
     cleaned = clean()
     for file in cleaned:
         print(f"{file.path.name} (run {file.run or 'unknown'}): {file.state}")  # noqa: T201 - the command's output
@@ -26,6 +29,13 @@ def clean_command() -> int:
     if not cleaned:
         print("nothing to clean")  # noqa: T201
     return errors.BROKEN if any(file.state in {"failed", "unreadable"} for file in cleaned) else errors.OK
+
+
+def _forget_gone() -> None:
+    """Forget kind clusters that were deleted by hand; without kind there is no telling, and none of ours either."""
+    with suppress(ClusterError):
+        tools = Tools.find(KindSettings.from_options(os.environ), os.environ)
+        forget_gone(kind=tools.kind, engine=tools.engine)
 
 
 def collect_command(*, hours: float, kept: bool) -> int:

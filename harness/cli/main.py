@@ -126,7 +126,11 @@ def run(
     accel: Annotated[Accel, typer.Option(help="How guests of `local` run.")] = Accel.AUTO,
     guest_kernel: Annotated[
         Path | None,
-        typer.Option("--guest-kernel", help="A vmlinuz in place of the distribution's cloud kernel."),
+        typer.Option(
+            "--guest-kernel",
+            envvar="DENSITY_GUEST_KERNEL",
+            help="A vmlinuz in place of the distribution's cloud kernel.",
+        ),
     ] = None,
     control: Annotated[
         bool, typer.Option("--control/--no-control", help="Make the scenario's control run.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -60,7 +61,14 @@ def names(scenario: Scenario) -> tuple[str, ...]:
 
 def run_for_pytest(loaded: Loaded, *, cluster: str, runs: Path) -> Outcome:
     """Run a scenario as `density run` would; errors become part of the outcome, so that nothing is run twice."""
-    request = Request(paths=(), cluster=cluster, runs=runs, command=tuple(sys.argv))
+    kernel = os.environ.get("DENSITY_GUEST_KERNEL", "")
+    request = Request(
+        paths=(),
+        cluster=cluster,
+        runs=runs,
+        command=tuple(sys.argv),
+        guest_kernel=Path(kernel) if kernel else None,
+    )
     view = View(sys.stdout)
     try:
         cautions = check(loaded.scenario)

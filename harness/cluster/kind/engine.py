@@ -86,6 +86,7 @@ class Engine:
                 raise ClusterError(f"container engine {name!r}: kind works with docker or podman here")
             program = shutil.which(name, path=environment.get("PATH"))
             if program:
+                program = str(Path(program).absolute())  # kind is called in another working directory
                 flavour: Flavour = "podman" if base == "podman" else "docker"
                 # kind looks the engine up on PATH itself
                 extra = {
@@ -110,6 +111,11 @@ class Engine:
     def address(self) -> dict[str, str]:
         """The environment that leads to this engine, for undo entries."""
         return {name: self.environment[name] for name in KEPT_ENVIRONMENT if self.environment.get(name)}
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells this engine from another."""
+        return {name: value for name, value in self.address.items() if name in ADDRESSES}
 
     def call(
         self, *arguments: str, seconds: float = QUICK, stdin: bytes = b"", name: str = "", hold: bool = False

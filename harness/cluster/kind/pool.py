@@ -21,7 +21,7 @@ from harness.cluster.base import Undo
 from harness.cluster.errors import ClusterError
 from harness.cluster.kind import config as kind_config
 from harness.cluster.kind import live as living
-from harness.cluster.kind.engine import ADDRESSES, Info
+from harness.cluster.kind.engine import Info
 from harness.cluster.kind.installing import provide
 from harness.cluster.kind.live import Live
 from harness.cluster.kind.making import (
@@ -168,7 +168,7 @@ class Pool:
         shape = {
             "schema": 1,
             "engine": tools.engine.flavour,
-            "address": {k: v for k, v in tools.engine.address.items() if k in ADDRESSES},
+            "address": tools.engine.identity,
             "image": settings.image,
             "workers": workers,
             "config": template,

@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.cluster import kubevirt
 from harness.cluster.errors import ClusterError
-from harness.cluster.kind.engine import CLUSTER_LABEL
+from harness.cluster.kind.engine import CLUSTER_LABEL, Engine
 from harness.cluster.kind.names import Claim, read_note, state_directory
 from harness.cluster.kind.node import restore_arguments
 from harness.cluster.kind.processes import Call, CallError, run_blocking
@@ -184,6 +184,32 @@ def _collect(
     finally:
         claim.release()
     return Leaked(name=name, age=age, state="deleted")
+
+
+def forget_gone(*, kind: str, engine: Engine) -> tuple[str, ...]:
+    """Forget clusters of an engine that somebody else has deleted: what is to be undone in them is gone with them.
+
+    Returns their names. Raises ClusterError.
+    """
+    environment, directory = engine.environment, state_directory(engine.environment)
+    mine = {"engine": engine.flavour, "address": engine.identity}
+    known = [
+        path.stem
+        for path in sorted(directory.glob(f"{PREFIX}*.kubeconfig"))
+        if mine.items() <= read_note(directory, path.stem).items()
+    ]
+    if not known:
+        return ()
+    call = Call(arguments=[kind, "get", "clusters"], seconds=_ENGINE, environment=environment)
+    there = run_blocking(call).split()
+    gone: list[str] = []
+    for name in (name for name in known if name not in there):
+        claim = Claim.take(name, directory)
+        if claim is not None:
+            claim.forget()
+            claim.release()
+            gone.append(name)
+    return tuple(gone)
 
 
 def epoch(text: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from harness.cluster.base import NodeRequest
 from harness.cluster.errors import ClusterError
 from harness.cluster.kind.names import Claim, names, shape_hash, state_directory
 from harness.cluster.kind.source import KindCluster
-from harness.cluster.kind.undoing import collect, delete_cluster, epoch
+from harness.cluster.kind.undoing import collect, delete_cluster, epoch, forget_gone
 from harness.embedded.api.resources import KUBEVIRTS
+from harness.run import undo_namespace
 from harness.run.undo import UndoFile, clean, undo_all
 from harness.units import GIB
 from tests.cluster.kind.world import Scene, World, container
@@ -144,6 +146,21 @@ def test_leaked_clusters_are_found_by_label_and_age(world: World) -> None:
         "density-young": "deleted",
     }
     assert set(world.clusters) == {"mine"}
+
+
+async def test_a_kept_cluster_deleted_by_hand_has_nothing_left_to_undo(kind: Scene) -> None:
+    world = kind.world
+    pool = world.pool(keep=True)
+    async with pool, KindCluster(undo=lambda _: None, run="1", pool=pool) as cluster:
+        name, where = cluster.live.name, cluster.address
+        tools = cluster.live.tools
+    assert forget_gone(kind=tools.kind, engine=tools.engine) == ()
+    world.write("state.json", {"clusters": {}})
+    other = replace(tools.engine, environment={**tools.engine.environment, "DOCKER_HOST": "ssh://elsewhere"})
+    assert forget_gone(kind=tools.kind, engine=other) == (), "it may be there yet"
+    assert forget_gone(kind=tools.kind, engine=tools.engine) == (name,)
+    left = undo_namespace.entry(**where, namespace="density-1", run="1")
+    assert [(d.did, d.failed) for d in undo_all([left], same_boot=True)] == [("", "")]
 
 
 def test_a_leaked_cluster_that_can_not_be_deleted_is_told(world: World) -> None:
