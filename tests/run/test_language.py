@@ -136,7 +136,7 @@ spec:
 
 async def test_a_vms_successor_is_seen_and_heard(tmp_path: Path) -> None:
     head = HEAD.replace("{name: hog, manifest: agent.yaml}", "{name: hog, manifest: vm.yaml}").replace(
-        "observe: 1200ms", "observe: 8s"
+        "observe: 1200ms", "observe: 5s"
     )
     (tmp_path / "vm.yaml").write_text(VM)
     body = CROSS.replace("requires:", "requires:\n  - successor: {of: victim, node: same, until: running}")

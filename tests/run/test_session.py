@@ -24,7 +24,7 @@ from tests.run.scenarios import load
 
 CROSS = """
 workload:
-  - {name: fill, when: {fleet: all, is: Running}, grow: {fleet: [hog], to: 50Mi, rate: 500Mi/s}}
+  - {name: fill, when: {fleet: all, is: Running}, grow: {fleet: [hog], to: 250Mi, rate: 2000Mi/s}}
   - {name: cross, when: {step: done}, grow: {fleet: [hog], until: {available: threshold - 60Mi}, rate: 200Mi/s}}
 requires:
   - evicted: {from: [hog], count: 1}
@@ -99,7 +99,7 @@ async def test_a_hog_is_driven_over_the_threshold_and_everything_is_on_record(tm
     namespace = actions[2].target
     assert [a.target for a in actions if a.what == "create"] == [f"{namespace}/hog", f"{namespace}/calm"]
     assert [a.args["line"] for a in actions if a.what == "command"][:2] == [
-        "1 grow to=52428800 rate=524288000 pages=unique seed=1",
+        "1 grow to=262144000 rate=2097152000 pages=unique seed=1",
         # at most 90 % of the 472 MiB that were available at hello, in whole pages
         "2 grow to=445431808 rate=209715200 pages=unique seed=1",
     ]
@@ -177,7 +177,7 @@ async def test_the_control_of_a_run_in_which_nobody_dies_is_watched_as_long_and_
 
 async def test_a_control_that_dies_too_makes_the_run_undecided(tmp_path: Path) -> None:
     scenario = load(tmp_path, CROSS + "control: {kubevirt.developerConfiguration.memoryOvercommit: 100}\n")
-    result = await carry_out(scenario, tmp_path, control_margin=2.0)
+    result = await carry_out(scenario, tmp_path, control_margin=1.0)
     assert not result.findings.valid
     assert {f.outcome for f in result.findings.findings} == {"undecided"}
 
