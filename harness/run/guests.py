@@ -16,6 +16,8 @@ from harness.units import Bytes
 
 SEND_DEADLINE = 15.0
 """Seconds to get a command out, reconnects of the console included."""
+SILENCE = 120.0
+"""Seconds without a word of a guest that tells its state each second: longer than any stall seen under swap."""
 MOST_SHARE = 0.9
 """Of MemAvailable at hello: beyond, the guest's own OOM killer ends the agent, which is its init."""
 PAGE = 4096
@@ -75,7 +77,7 @@ class Guests:
         """Wait for the answer to a command; None when the guest died first.
 
         `held`: having that much counts as the answer too, in case the answer itself was lost with a session.
-        Raises GuestError when the guest refused.
+        Raises GuestError when the guest refused, or is not heard of any more.
         """
         view = self._world.guests[vmi]
 
@@ -83,7 +85,13 @@ class Guests:
             reply = view.replies.get(number)
             if reply is not None:
                 return reply
-            return self._world.is_dead(vmi) or (held is not None and view.held == held)
+            if self._world.is_dead(vmi) or (held is not None and view.held == held):
+                return True
+            if view.told is not None and self._stream.now - view.told > SILENCE:
+                raise GuestError(
+                    f"{vmi}: not a word on its console for {SILENCE:g} s: it is closed, or the guest hangs"
+                )
+            return False
 
         answer = await self._stream.until(answered)
         if isinstance(answer, AgentLine):
@@ -93,10 +101,15 @@ class Guests:
         return None
 
     async def do(self, vmi: str, verb: str, *, held: Bytes | None = None, **arguments: object) -> None:
-        """Send a command and wait for its end or the guest's."""
+        """Send a command and wait for its end or the guest's. Raises GuestError when it can't be driven any more."""
         number = await self.send(vmi, verb, **arguments)
         if number is not None:
             await self.finished(vmi, number, held=held)
+        elif not self._world.is_dead(vmi):
+            raise GuestError(
+                f"{vmi}: its console is closed and did not open again within {SEND_DEADLINE:g} s: "
+                "does virt-api run, has somebody else opened it?"
+            )
 
     def bytes_of(self, vmi: str, amount: Amount) -> Bytes:
         """Resolve an amount: bytes, or a share of the guest's MemAvailable at `hello`, in whole pages."""

@@ -30,10 +30,12 @@ class GuestView:
     said_bye: bool = False
     wrong_nonce: str = ""
     replies: dict[int, AgentLine] = field(default_factory=dict)
+    told: Seconds | None = None
+    """When it last said something, of a guest that tells its state each second."""
 
     def reborn(self) -> None:
         """Forget what the guest said: another one boots under its name. Commands go on being counted."""
-        self.hello, self.held, self.said_bye = None, Bytes(0), False
+        self.hello, self.held, self.said_bye, self.told = None, Bytes(0), False, None
 
     @property
     def mem_available(self) -> Bytes | None:
@@ -159,6 +161,8 @@ class World:
         view, line = self.guests.get(record.vmi), parse(record.line)
         if view is None or line is None:
             return
+        if line.word == "stat" or view.told is not None:
+            view.told = record.t
         match line.word:
             case "hello":
                 if line.fields.get("nonce") != view.nonce:
