@@ -23,6 +23,7 @@ from harness.rules.thresholds import memory_thresholds
 from harness.rules.vmi import get, guest, spec
 from harness.spec.expectations import Evicted, Oom
 from harness.spec.model import FleetSpec, NodeSpec, Scenario
+from harness.spec.workload import MOST_SHARE
 from harness.units import Bytes
 
 DEFAULT_IDLE: Final = Bytes(155 * MIB)
@@ -334,7 +335,7 @@ def _containers(runs: Mapping[str, Forecast], ooms: Sequence[Oom]) -> Iterator[F
 
 
 def _guests(scenario: Scenario, places: Mapping[str, _Place]) -> Iterator[Finding]:
-    """Guests asked for more than they have: the agent is init, its OOM is a panic of the guest."""
+    """Guests asked for more than they take: the agent is init, its OOM would be a panic of the guest."""
     members = [member for place in places.values() for member in place.members]
     for step in scenario.workload:
         if step.verb != "grow" or step.to is None or step.to.bytes is None:
@@ -342,12 +343,12 @@ def _guests(scenario: Scenario, places: Mapping[str, _Place]) -> Iterator[Findin
         for member in members:
             if (
                 "all" in step.fleets or member.fleet in step.fleets
-            ) and step.to.bytes > 0.95 * member.available:
+            ) and step.to.bytes > MOST_SHARE * member.available:
                 yield Caveat(
                     "guest-oom",
                     (
                         f"{member.name}: step '{step.name}' asks for {_mib(step.to.bytes)}, its guest of {_mib(member.guest)} "
-                        f"has about {_mib(member.available)}: it panics before that"
+                        f"has about {_mib(member.available)}, and refuses more than {MOST_SHARE:.0%} of it"
                     ),
                 )
                 break

@@ -55,7 +55,7 @@ def _vmi(
     }
 
 
-_GROW: dict[str, Any] = {"to": "400Mi", "rate": "20Mi/s"}
+_GROW: dict[str, Any] = {"to": "380Mi", "rate": "20Mi/s"}
 
 
 def _findings(
@@ -198,7 +198,7 @@ def test_a_guest_that_never_exceeds_its_request(tmp_path: Path) -> None:
 
 def test_growth_too_fast_for_the_kubelet(tmp_path: Path) -> None:
     found = _findings(
-        tmp_path, fleets={"hog": _vmi("1Gi")}, memory="1Gi", grow={"to": "880Mi", "rate": "200Mi/s"}, idle=170
+        tmp_path, fleets={"hog": _vmi("1100Mi")}, memory="1Gi", grow={"to": "880Mi", "rate": "200Mi/s"}, idle=170
     )
     assert _ids(found) == [("Caveat", "race")]
     assert "200 MiB/s; the kernel is first with a chance of ~100% (hypothesis)" in found[0].text
@@ -229,6 +229,18 @@ def test_a_guest_too_small_for_its_task(tmp_path: Path) -> None:
         tmp_path, fleets={"hog": _vmi("256Mi")}, memory="512Mi", grow={"to": "240Mi", "rate": "20Mi/s"}
     )
     assert ("Caveat", "guest-oom") in _ids(found)
+    # of ~171 MiB that are available it takes 90 %, 153
+    taken, refused = (
+        _findings(
+            tmp_path,
+            fleets={"hog": _vmi("256Mi")},
+            memory="512Mi",
+            grow={"to": f"{size}Mi", "rate": "20Mi/s"},
+        )
+        for size in (150, 160)
+    )
+    assert "guest-oom" not in {finding.id for finding in taken}
+    assert "refuses more than 90% of it" in next(f.text for f in refused if f.id == "guest-oom")
 
 
 def test_an_eviction_where_none_may_be(tmp_path: Path) -> None:
