@@ -15,6 +15,7 @@ from harness.cli.hold import AtTheKeyboard
 from harness.cli.preflight import check
 from harness.cli.progress import show
 from harness.cluster.base import Cluster, Undo
+from harness.cluster.errors import ClusterError
 from harness.resources import REGISTRIES, claims_file
 from harness.run.interrupt import Interrupt, Interrupted
 from harness.run.session import Result, run_scenario
@@ -140,11 +141,15 @@ def cluster_maker(request: Request) -> MakeCluster:
 
 
 def kubeconfig_maker(given: Mapping[str, object]) -> MakeCluster:
-    """Return what opens an existing cluster. Raises ClusterError for a choice that can't be meant."""
+    """Return what opens an existing cluster. Raises UsageError for a choice that can't be meant."""
     import harness.run.undo_kubeconfig  # noqa: F401, PLC0415 - registers how its settings are put back
     from harness.cluster.kubeconfig import KubeconfigCluster, Options  # noqa: PLC0415 - only they need it
 
-    options = Options.of(os.environ, given)
+    try:
+        options = Options.of(os.environ, given)
+        options.check_guest()
+    except ClusterError as error:
+        raise errors.UsageError(str(error)) from error
     return lambda _scenario, run, undo: KubeconfigCluster(options, undo=undo, run=run)
 
 

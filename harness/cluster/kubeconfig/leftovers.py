@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from harness.cluster.errors import ClusterError
 from harness.cluster.kubeconfig.node_pods import DAEMONSETS, RUN_LABEL
 from harness.kube.errors import Forbidden, KubeError, NotFound
 from harness.kube.objects import Objects
@@ -44,7 +45,7 @@ async def collect(
 ) -> tuple[Leftover, ...]:
     """Remove the leftovers of all runs, in one namespace or ('') everywhere we may look; return all that were seen.
 
-    Raises KubeError when nothing at all may be looked at.
+    Raises ClusterError when nothing at all may be looked at, KubeError when the cluster can't be reached.
     """
     moment = now or datetime.now(UTC)
     found: list[Leftover] = []
@@ -64,7 +65,8 @@ async def collect(
         except Forbidden as error:
             denied = error
     if denied is not None and not looked:
-        raise denied
+        hint = "" if namespace else "; --namespace NS looks in one namespace only"
+        raise ClusterError(f"RBAC denies looking for leftovers: {denied}{hint}") from denied
     return tuple(found)
 
 

@@ -67,6 +67,14 @@ class Options:
         made.check()
         return made
 
+    def check_guest(self) -> None:
+        """Raise ClusterError where no guest is named."""
+        if not (self.agent_image or self.guest_disk):
+            raise ClusterError(
+                "nodes of an existing cluster pull the guest from a registry: name its image with --agent-image REF, "
+                "or a stock container disk with --guest-disk REF"
+            )
+
     def check(self) -> None:
         """Raise ClusterError for choices that can't be meant together."""
         if self.agent_image and self.guest_disk:

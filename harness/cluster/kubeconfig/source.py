@@ -81,11 +81,7 @@ class KubeconfigCluster:
         except KubeError as error:
             raise ClusterError(str(error)) from error
         options.check()
-        if not (options.agent_image or options.guest_disk):
-            raise ClusterError(
-                "nodes of an existing cluster pull the guest from a registry: name its image with --agent-image REF, "
-                "or a stock container disk with --guest-disk REF"
-            )
+        options.check_guest()
         self._objects = Objects(connection)
         # A first call that fails for good must say so soon, not after the patience of a run.
         self.survey = await survey.look(Objects(connection, patience=5.0), context=self._chosen.context)

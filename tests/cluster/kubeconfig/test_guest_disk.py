@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from harness.cli import errors
+from harness.cli.run import kubeconfig_maker
 from harness.cluster.errors import ClusterError
 from harness.cluster.kubeconfig import Options
 from harness.embedded.api.resources import VMIS
@@ -163,3 +165,26 @@ def test_one_guest_is_named() -> None:
     with pytest.raises(ClusterError, match="--agent-image and --guest-disk both name the guest"):
         Options.of({"DENSITY_GUEST_DISK": DISK}, {"agent_image": IMAGE})
     assert Options.of({"DENSITY_GUEST_DISK": DISK}, {}).guest_disk == DISK
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {},
+            "nodes of an existing cluster pull the guest from a registry: name its image with --agent-image REF, or a",
+        ),
+        ({"agent_image": IMAGE, "guest_disk": DISK}, "--agent-image and --guest-disk both name the guest"),
+        ({"agent_image": IMAGE, "nodes": ["x"]}, "--node x: expected SCENARIO-NODE=CLUSTER-NODE"),
+        (
+            {"agent_image": IMAGE, "allow_kubelet_config": True},
+            "--allow-kubelet-config runs a privileged pod",
+        ),
+    ],
+)
+def test_flags_that_can_not_be_meant_are_a_mistake_on_the_command_line(
+    given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(errors.UsageError, match=message) as caught:
+        kubeconfig_maker(given)
+    assert errors.explain(caught.value)[0] == 2

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from harness.cluster.errors import ClusterError
 from harness.cluster.kubeconfig import KubeconfigCluster, Options
 from harness.cluster.kubeconfig.leftovers import collect
 from harness.embedded.api.resources import NAMESPACES, PODS, VMIS
@@ -57,6 +58,15 @@ async def test_only_what_carries_the_label_and_is_old_is_removed() -> None:
         }
         assert names == {"theirs"}
         assert "somebodys" in {i.object["metadata"]["name"] for i in store.encoded_list(NAMESPACES)}
+
+
+async def test_who_may_look_in_one_namespace_only_is_told_how() -> None:
+    async with foreign("node-stats") as there, connect(there.kubeconfig) as connection:
+        with pytest.raises(
+            ClusterError, match=r"^RBAC denies looking .*; --namespace NS looks in one namespace only$"
+        ):
+            await collect(Objects(connection, patience=1.0))
+        assert await collect(Objects(connection, patience=1.0), namespace="density") == ()
 
 
 async def test_all_that_a_run_makes_carries_its_label(
