@@ -20,7 +20,7 @@ from harness.records.served import count
 
 NEAR = 15.0
 """Seconds a sample may lie from the moment it stands for: older agents speak every 5 s, kubelets look every 10 s."""
-_CHANGING = frozenset({"grow", "shrink", "rewrite", "cache", "vram", "file"})
+_CHANGING = frozenset({"grow", "shrink", "rewrite", "cache", "vram", "file", "tune"})
 """Verbs after which the amount is another one."""
 GUEST_SAYS = frozenset({"held", "memtotal"})
 

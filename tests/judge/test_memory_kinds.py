@@ -78,11 +78,12 @@ def test_beside_a_lesser_guests_memory_its_distribution_moves() -> None:
     )
 
 
-def test_a_value_between_two_samples_of_a_ramp_is_uncertain() -> None:
+@pytest.mark.parametrize("verb", ["grow", "tune"])
+def test_a_value_between_two_samples_of_a_ramp_is_uncertain(verb: str) -> None:
     world = holding()
-    # the next ramp begins before the pod is sampled again
+    # the next ramp, or merging, begins before the pod is sampled again
     at = next(n for n, r in enumerate(world.records) if getattr(r, "what", "") == "step-done")
-    world.records.insert(at + 1, World().at(20.1).action("step-start", "more", verb="grow").records[0])
+    world.records.insert(at + 1, World().at(20.1).action("step-start", "more", verb=verb).records[0])
     wanted = holds("usage", at="step:fill", min=Bytes(248 * MI))
     seen = finding(world, "hog", kind="holds-bytes", expectation=wanted)
     assert (seen.outcome, seen.low, seen.high) == ("undecided", 245.0 * MI, 250.0 * MI)
