@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,14 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from harness.report.compare.metrics import Observation
-
-
-class By(StrEnum):
-    """What makes a group."""
-
-    TECHNIQUE = "technique"
-    VERSION = "version"
-    CLUSTER = "cluster"
 
 
 def compare(
@@ -30,7 +21,13 @@ def compare(
         ),
     ],
     *,
-    by: Annotated[By, typer.Option(help="What makes a group.")] = By.TECHNIQUE,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="What makes a group: technique, version, cluster, or an axis of the scenarios' matrix.",
+            metavar="technique|version|cluster|AXIS",
+        ),
+    ] = "technique",
     to: Annotated[str, typer.Option(help="The group to hold the others against.", metavar="GROUP")] = "",
     against: Annotated[
         list[Path] | None,
@@ -61,10 +58,10 @@ def compare(
     wanted = _settings(where or [])
 
     def read(paths: Iterable[Path]) -> list[Observation]:
-        found = [observation(path, by.value) for path in expanded(paths, runs_dir)]
+        found = [observation(path, by) for path in expanded(paths, runs_dir)]
         return [run for run in found if wanted <= set(run.settings)]
 
-    compared = tabulate_runs(read(runs), by.value, to=to, against=read(against or []))
+    compared = tabulate_runs(read(runs), by, to=to, against=read(against or []))
     sys.stdout.write(render_plain(compared))
     if into is not None:
         into.mkdir(parents=True, exist_ok=True)

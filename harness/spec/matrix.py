@@ -1,7 +1,8 @@
 """One file, several scenarios: `matrix:`, `repeats:`, `per-cluster:` values. All of it on the tree, before it is read.
 
 An axis of the matrix is `technique`, a dotted path into the file (as for `--set`), or a name whose value is written
-`$(name)` wherever it belongs. A value's label is its text, or its key where an axis is a mapping of labels to values.
+`$(name)` wherever it belongs; of a value that is a mapping `$(name.key)` is one part. A value's label is its text, or its
+key where an axis is a mapping of labels to values.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ def read_matrix(root: Fields) -> Matrix | None:
     if not axes:
         raise node.mark.error("matrix has no axis")
     holes = set(_holes(root))
+    _check_parts(axes, holes)
+    holes |= {hole.partition(".")[0] for hole in holes}
     for name in axes:
         if name == TECHNIQUE:
             if TECHNIQUE in root.fields:
@@ -96,6 +99,19 @@ def _axis(name: str, node: Node) -> Mapping[str, Node]:
     if not found:
         raise node.mark.error(f"axis '{name}' has no values")
     return found
+
+
+def _check_parts(axes: Mapping[str, Mapping[str, Node]], holes: set[str]) -> None:
+    """Every value of an axis has the parts that `$(axis.part)` asks for."""
+    for axis, values in axes.items():
+        for part in sorted(hole.partition(".")[2] for hole in holes if hole.startswith(f"{axis}.")):
+            for label, value in values.items():
+                if not isinstance(value, Fields) or part not in value.fields:
+                    near = closest(part, value.fields) if isinstance(value, Fields) else None
+                    raise value.mark.error(
+                        f"'{label}' of axis '{axis}' has no '{part}', which $({axis}.{part}) asks for",
+                        suggestion=near,
+                    )
 
 
 def _label(node: Node) -> str:
@@ -147,7 +163,13 @@ def choose(root: Fields, matrix: Matrix, labels: Mapping[str, str]) -> None:
             root.fields[TECHNIQUE], root.marks[TECHNIQUE] = value, value.mark
         elif "." in axis:
             assign(root, axis, copied(value), value.mark)
-    fill(root, values)
+    parts = {
+        f"{axis}.{part}": inner
+        for axis, value in values.items()
+        if isinstance(value, Fields)
+        for part, inner in value.fields.items()
+    }
+    fill(root, {**parts, **values})
 
 
 def fill(node: Node, values: Mapping[str, Node]) -> Node:

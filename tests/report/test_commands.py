@@ -67,6 +67,36 @@ def test_compare_prints_and_writes(tmp_path: Path) -> None:
     ]
 
 
+CURVE = """\
+apiVersion: density/v1
+kind: Scenario
+metadata: {name: curve, title: A curve}
+matrix: {share: [few, most]}
+nodes: [{name: target, memory: "1024Mi"}]
+fleet: [{name: few, match: {names: [vm-0]}}, {name: most, match: {names: [vm-1]}}]
+requires: [{survives: {fleet: $(share)}}]
+"""
+
+
+def test_an_axis_of_the_matrix_makes_groups(tmp_path: Path) -> None:
+    (tmp_path / "curve.yaml").write_text(CURVE)
+    for share, taken in (("few", 0), ("most", 2)):
+        source = load_scenario(tmp_path / "curve.yaml", matrix={"share": share}).source
+        name = f"20260101T000000Z-curve-{share}-local-abc123"
+        made.write(tmp_path / "runs", made.fleet(4, taken=taken), scenario=source_for_run(source), run=name)
+    code, said = density(
+        "compare", tmp_path / "runs", "--by", "share", "--to", "few", "--into", tmp_path / "out"
+    )
+    assert code == 0
+    assert said.startswith("by share, 2 runs; reference: few\n")
+    groups = json.loads((tmp_path / "out" / "comparison.json").read_text())["groups"]
+    assert [group["name"] for group in groups] == ["few", "most"]
+    with pytest.raises(
+        ReportError, match=r"--by sahre: curve-few has no such axis; one of technique, .*, share$"
+    ):
+        density("compare", tmp_path / "runs", "--by", "sahre")
+
+
 def test_a_regression_against_a_baseline_set_exits_1_and_an_improvement_0(tmp_path: Path) -> None:
     good, bad = runs(tmp_path / "good", 6, held=0), runs(tmp_path / "bad", 6, held=3)
     code, said = density("compare", bad, "--against", good)

@@ -165,6 +165,44 @@ matrix:
     assert [bool(one.nodes[0].kubelet) for one in found] == [True, False, True, False]
 
 
+PARTS = """\
+apiVersion: density/v1
+kind: Scenario
+metadata: {name: curve, title: A curve}
+matrix:
+  share: {few: {grown: [a], most: 1}, most: {grown: [a, b], most: 2}}
+nodes: [{name: target, memory: 1Gi}]
+fleet: [{name: a, manifest: m.yaml}, {name: b, manifest: m.yaml}]
+workload: [{grow: {fleet: $(share.grown), to: 1Mi}}]
+requires: [{evicted: {from: $(share.grown), count: $(share.most)}}]
+"""
+
+
+def test_a_case_that_differs_in_several_places(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(MANIFEST)
+    few, most = load_scenarios(write(tmp_path, PARTS))
+    assert [s.name for s in (few, most)] == ["curve-few", "curve-most"]
+    assert [s.workload[0].fleets for s in (few, most)] == [("a",), ("a", "b")]
+    assert [s.requires[0].text for s in (few, most)] == [
+        "{evicted: {from: [a], count: 1}}",
+        "{evicted: {from: [a, b], count: 2}}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("$(share.grown), to", "$(share.grwon), to", "s.yaml:5:16: 'few' of axis 'share' has no 'grwon', which $(share.grwon) asks for (did you mean 'grown'?)"),
+        ("most: {grown: [a, b], most: 2}", "most: 2", "s.yaml:5:45: 'most' of axis 'share' has no 'grown', which $(share.grown) asks for"),
+    ],
+)  # fmt: skip
+def test_a_part_that_a_case_lacks(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in PARTS
+    with pytest.raises(SpecError) as caught:
+        load_scenarios(write(tmp_path, PARTS.replace(old, new, 1)))
+    assert str(caught.value).replace(f"{tmp_path}/", "") == message
+
+
 def test_placeholders_inside_text() -> None:
     tree = parse("{a: from $(x) to $(y), b: $$(x), c: $(z), d: [$(n)], $(x): 1}", "t")
     filled = fill(tree, {"x": parse("1Mi", "t"), "y": parse("2Mi", "t"), "n": parse("5", "t")})

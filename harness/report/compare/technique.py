@@ -8,23 +8,33 @@ qualifiers, or in its scenario) is taken at its word.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from harness.records.model import Provenance
 from harness.records.served import dig, maybe_quantity
+from harness.report.errors import ReportError
 from harness.spec.model import Scenario
 
-By = Literal["technique", "version", "cluster"]
+By = str
+"""`technique`, `version`, `cluster`, or an axis of the scenarios' matrix."""
 
 
 def group_of(
     by: By, provenance: Provenance, scenario: Scenario, seen: Sequence[Mapping[str, Any]] = ()
 ) -> str:
-    """Return the name of the group a run belongs to. `seen`: VMIs as served, for recordings that created none."""
+    """Return the name of the group a run belongs to. `seen`: VMIs as served, for recordings that created none.
+
+    Raises ReportError for an axis that the run's matrix does not have.
+    """
     if by == "version":
         return provenance.versions.get("kubevirtColumn") or "unknown version"
     if by == "cluster":
         return provenance.cluster
+    if by != "technique":
+        if by not in scenario.matrix:
+            known = ", ".join(("technique", "version", "cluster", *scenario.matrix))
+            raise ReportError(f"--by {by}: {scenario.name} has no such axis; one of {known}")
+        return scenario.matrix[by]
     return provenance.qualifiers.get("technique") or scenario.technique or technique(scenario, seen)
 
 
