@@ -25,9 +25,9 @@ def read_host(node: Node) -> HostSettings:
     return HostSettings(ksm=reader.read("ksm", read_ksm), swap=reader.read("swap", _swap))
 
 
-def read_ksm(node: Node) -> KsmSettings:
+def read_ksm(node: Node, what: str = "host.ksm") -> KsmSettings:
     """KSM's settings, of `host` or of a step `tune`. Raises SpecError."""
-    reader = Reader(node, "ksm", KSM_KEYS)
+    reader = Reader(node, what, KSM_KEYS)
     advisor = reader.read("advisor", lambda n: read.choice(n, ADVISORS, "advisor"))
     if advisor == "scan-time" and reader.has("pages_to_scan"):
         raise reader.key_mark("pages_to_scan").error(

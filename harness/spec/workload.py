@@ -106,7 +106,7 @@ def _verb(
 ) -> Step:
     inner = Reader(node, verb, ARGUMENTS[verb])
     if verb in OF_THE_MACHINE:
-        return Step(name=name, when=when, verb="tune", fleets=(), ksm=read_ksm(inner.need("ksm")))
+        return Step(name=name, when=when, verb="tune", fleets=(), ksm=read_ksm(inner.need("ksm"), "tune.ksm"))
     to, until = inner.read("to", amount), inner.read("until", _until)
     if verb == "grow" and (to is None) == (until is None):
         raise inner.mark.error("grow needs exactly one of 'to' and 'until'")

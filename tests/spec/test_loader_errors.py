@@ -188,7 +188,7 @@ CHANGED = [
     ("survives: {fleet: large}", "request: {of: large, compute: {limits: {v1.6-v1.9: 1, v1.8: 2}}}", "s.yaml:22:59: column v1.8 is given twice"),
     # steps
     ("    when: {step: done}", "    hold: {fleet: small}\n    when: {step: done}", "s.yaml:18:5: two verbs in one step: hold and grow"),
-    ("    grow: {fleet: small, until: {available: threshold - 60Mi}, rate: 5Mi/s}\n", "", "s.yaml:15:5: a workload step needs one of grow, shrink, rewrite, touch, hold, cache, record, vram, stop, or a profile: ramp, plateau, pulse, sawtooth, working-set, churn"),
+    ("    grow: {fleet: small, until: {available: threshold - 60Mi}, rate: 5Mi/s}\n", "", "s.yaml:15:5: a workload step needs one of grow, shrink, rewrite, touch, hold, cache, record, vram, stop, tune, or a profile: ramp, plateau, pulse, sawtooth, working-set, churn"),
     ("name: cross", "name: grow-1", "s.yaml:15:11: two steps are named 'grow-1'"),
     ("name: cross", "name: done", "s.yaml:15:11: a step cannot be named 'done'"),
     ("pages: unique", "pages: uniq", "s.yaml:14:67: unknown kind of pages 'uniq'; one of unique, shared, zero (did you mean 'unique'?)"),
