@@ -30,8 +30,12 @@ DEFAULT_IDLE: Final = Bytes(155 * MIB)
 """Working set of an idle pod of the agent on `local` where none was measured (facts: ~160 MiB at 512Mi)."""
 _UNLIMITED_CPU: Final = 10**9
 _LIKELY: Final = 0.2
-_PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-"""Classes every cluster has; of others the value isn't known here."""
+_PRIORITIES: Final = {
+    "system-cluster-critical": 2_000_000_000,
+    "system-node-critical": 2_000_001_000,
+    "kubevirt-cluster-critical": 1_000_000_000,
+}
+"""Classes every cluster with KubeVirt has; of others the value isn't known here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,17 @@ from hypothesis import strategies as st
 
 from harness.explain.forecast import race
 from harness.explain.preflight import Caveat, Finding, Refusal, preflight
-from harness.spec.loader import load_scenario
+from harness.spec.loader import load_scenario, load_scenarios
 from harness.units import Bytes
 
 _MI = 1048576
 _SUITES = Path(__file__).parents[2] / "suites"
 _ROAD = sorted((_SUITES / "road").glob("*.yaml"))
+_TOPICS = sorted(
+    path
+    for path in _SUITES.glob("*/*.yaml")
+    if path.parent.name not in {"manifests", "recorded", "road", "study"}
+)
 _RECORDED = sorted((_SUITES / "recorded").glob("*.yaml"))
 
 
@@ -26,6 +31,13 @@ _RECORDED = sorted((_SUITES / "recorded").glob("*.yaml"))
 def test_the_roads_own_scenarios_have_no_refusal(path: Path, column: str) -> None:
     found = preflight(load_scenario(path), column=column)
     assert [finding for finding in found if isinstance(finding, Refusal)] == []
+
+
+@pytest.mark.parametrize("path", _TOPICS, ids=lambda path: path.stem)
+def test_the_topics_have_no_refusal(path: Path) -> None:
+    for scenario in load_scenarios(path):
+        found = preflight(scenario, column="main")
+        assert [finding for finding in found if isinstance(finding, Refusal)] == []
 
 
 @pytest.mark.parametrize("path", _RECORDED[:3], ids=lambda path: path.stem)
@@ -196,9 +208,21 @@ def test_a_guest_that_never_exceeds_its_request(tmp_path: Path) -> None:
     assert "smaller request and overcommitGuestOverhead: true" in caveat.text
 
 
+def test_the_lower_priority_goes_first_whatever_it_uses() -> None:
+    path = _SUITES / "qos" / "priority-inverts.yaml"
+    assert [one for one in preflight(load_scenario(path), column="main") if one.id == "victim"] == []
+    without = load_scenario(path, overrides=("fleet.precious.set.spec.priorityClassName=null",))
+    (caveat,) = [one for one in preflight(without, column="main") if one.id == "victim"]
+    assert "the kubelet would evict precious before common" in caveat.text
+
+
 def test_growth_too_fast_for_the_kubelet(tmp_path: Path) -> None:
     found = _findings(
-        tmp_path, fleets={"hog": _vmi("1100Mi")}, memory="1Gi", grow={"to": "880Mi", "rate": "200Mi/s"}, idle=170
+        tmp_path,
+        fleets={"hog": _vmi("1100Mi")},
+        memory="1Gi",
+        grow={"to": "880Mi", "rate": "200Mi/s"},
+        idle=170,
     )
     assert _ids(found) == [("Caveat", "race")]
     assert "200 MiB/s; the kernel is first with a chance of ~100% (hypothesis)" in found[0].text
