@@ -8,7 +8,7 @@ capacity once at start; so everything is set first and it is restarted once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -59,7 +59,8 @@ WORKING_SET = (
 
 SCHEDULABLE = "kubevirt.io/schedulable"
 DEVICES = "devices.kubevirt.io/"
-"""Resources of virt-handler's device plugins: kvm, tun, vhost-net, …"""
+KVM = f"{DEVICES}kvm"
+"""Resources of virt-handler's device plugins: kvm, tun, vhost-net, … Pods of emulated guests request no kvm."""
 
 RESTART = 60.0
 """Seconds for `systemctl restart kubelet`: stopping may take its TimeoutStopSec."""
@@ -111,13 +112,16 @@ class Offer:
             ),
         )
 
-    def lacks(self, before: Offer) -> str:
-        """What is not as it was before its kubelet was restarted, '' if it is all there again."""
+    def lacks(self, before: Offer, wanted: Collection[str] = ()) -> str:
+        """What is not as it was before its kubelet was restarted, '' if it is all there again.
+
+        `wanted`: devices that guests need, also if they were not there yet.
+        """
         if before.reported and self.reported == before.reported:
             return "its kubelet has reported nothing since"
-        if before.schedulable and not self.schedulable:
+        if not self.schedulable:
             return f"label {SCHEDULABLE} is not true"
-        missing = sorted(before.devices - self.devices)
+        missing = sorted({*before.devices, *wanted} - self.devices)
         return f"no {', '.join(missing)}" if missing else ""
 
 
@@ -247,8 +251,8 @@ class Node:
         """What the node offers VMIs now. Raises KubeError."""
         return Offer.of(await objects.get(NODES, self.name))
 
-    async def until_offered(self, objects: Objects, before: Offer) -> None:
-        """Wait until the node offers VMIs again what it did: a restarted kubelet has forgotten its devices.
+    async def until_offered(self, objects: Objects, before: Offer, wanted: Collection[str] = ()) -> None:
+        """Wait until the node offers VMIs what it did, and what they need: a restarted kubelet has forgotten its devices.
 
         Raises ClusterError.
         """
@@ -257,7 +261,7 @@ class Node:
             async with asyncio.timeout(IN_FORCE):
                 while True:
                     with suppress(KubeError):
-                        lacks = (await self.offers(objects)).lacks(before)
+                        lacks = (await self.offers(objects)).lacks(before, wanted)
                         if not lacks:
                             return
                     await asyncio.sleep(LOOK_AGAIN)

@@ -131,11 +131,15 @@ class Observation:
             assert process.stdout is not None
             assert process.stderr is not None
             before, self._said = looks.count, ""
-            reading = group.create_task(self._errors(process.stderr, log))
+            begun = asyncio.Event()
+            reading = group.create_task(self._errors(process.stderr, log, begun))
             async for raw in process.stdout:
                 line = raw.decode("utf-8", errors="replace").rstrip("\n")
-                if log is not None and log.since is None and line.startswith("T "):
-                    log.since = int(float(line[2:]) * 1e6)
+                if line.startswith("K "):
+                    if log is not None and log.since is None:  # what came while it was not read is news
+                        log.since = int(line[2:])
+                    begun.set()
+                    continue
                 for item in looks.feed(line):
                     await self._queue.put(item)
             # a background reader of the kernel log may hold standard error open
@@ -144,11 +148,13 @@ class Observation:
         if looks.count == before and self._said:
             raise CallError(self._said)
 
-    async def _errors(self, stream: asyncio.StreamReader, log: Kmsg | None) -> None:
+    async def _errors(self, stream: asyncio.StreamReader, log: Kmsg | None, begun: asyncio.Event) -> None:
         async for raw in stream:
             line = raw.decode("utf-8", errors="replace").rstrip("\n")
             if not line[:1].isdigit():  # no kernel record: the engine, or the shell, complains
                 self._said = line or self._said
+                continue
+            await begun.wait()  # two pipes: only then it is known which of them are old
             reading = log.feed(line) if log is not None else None
             if reading is not None:
                 await self._queue.put(reading)

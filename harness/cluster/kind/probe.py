@@ -37,7 +37,12 @@ else
 fi
 echo "H $v $root ${pods:-none}"
 reader=
-if [ "$kmsg" = 1 ]; then cat /dev/kmsg >&2 & reader=$!; fi
+if [ "$kmsg" = 1 ]; then
+  # the number of its last record: what is read anew below and is not later was there before us
+  last=$(dd if=/dev/kmsg iflag=nonblock bs=8192 2>/dev/null | grep '^[0-9]' | tail -n 1 | cut -d, -f2)
+  echo "K ${last:--1}"
+  cat /dev/kmsg >&2 & reader=$!
+fi
 exec 3<&0
 ( read -r _ <&3; kill -TERM $$ ) &
 watcher=$!
@@ -263,7 +268,8 @@ def _host(host: Mapping[str, Mapping[str, int]]) -> Iterator[Reading]:
 class Kmsg:
     """Turns raw records of /dev/kmsg into kernel readings. Only kills in one of the cluster's nodes are ours to tell.
 
-    `nodes`: container id → node name. `since`: microseconds of uptime; older records were there before us. Reading
+    `nodes`: container id → node name. `since`: a sequence number; records up to it were there before us (times would
+    not do: the log's clock and the uptime drift apart, and part when a machine was suspended or restored). Reading
     again from the start (after the log overtook us) repeats records: they are known by their sequence numbers.
     """
 
@@ -273,16 +279,16 @@ class Kmsg:
         self._parser = oom.Parser()
         self._last = -1
         self.since: int | None = None
-        """Set from the first look; what comes before it is held back."""
+        """Told before the first record; nothing is fed before it is."""
 
     def feed(self, record: str) -> Reading | None:
         """Take one record; return the kill it completes."""
         head, separator, _ = record.partition(";")
         fields = head.split(",")
-        if not separator or len(fields) < 3 or not (fields[1].isdigit() and fields[2].isdigit()):
+        if not separator or len(fields) < 3 or not fields[1].isdigit():
             return None  # a continuation line (` KEY=value`)
-        sequence, at = int(fields[1]), int(fields[2])
-        if sequence <= self._last or (self.since is not None and at < self.since):
+        sequence = int(fields[1])
+        if sequence <= max(self._last, self.since if self.since is not None else -1):
             return None
         self._last = sequence
         report = self._parser.feed(oom.message(record))

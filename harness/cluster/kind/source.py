@@ -14,7 +14,7 @@ from harness.cluster.kind import live as living
 from harness.cluster.kind.allowance import requested
 from harness.cluster.kind.daemon import KindDaemon
 from harness.cluster.kind.live import Live
-from harness.cluster.kind.node import Node, Sized
+from harness.cluster.kind.node import KVM, Node, Sized
 from harness.cluster.kind.observe import Observation
 from harness.cluster.kind.pool import Pool
 from harness.cluster.kind.processes import CallError
@@ -175,7 +175,7 @@ class KindCluster:
             wrong = await node.verify(objects, sized, request.kubelet)
         if wrong:
             raise ClusterError(f"node {node.name} has not the size asked for: {wrong}")
-        await node.until_offered(objects, before)
+        await node.until_offered(objects, before, wanted=() if self.live.emulation else (KVM,))
         self._report(request, sized)
         return sized
 

@@ -92,15 +92,21 @@ def test_a_drop_in_is_removed(programs: Path) -> None:
 
 
 def test_the_kubelets_arguments_are_found(tmp_path: Path) -> None:
-    program = tmp_path / "kubelet"
-    shutil.copy("/bin/sleep", program)
-    with subprocess.Popen([str(program), "60"]) as process:
-        try:
-            done = subprocess.run(["sh", "-c", kubelet.FIND], capture_output=True, text=True, check=True)
-        finally:
-            process.kill()
-    assert done.stdout == f"{program}\n60\n"
+    for pid, comm, cmdline in (
+        ("1", "systemd", "/sbin/init"),
+        ("71", "kubelet", "/usr/bin/kubelet\0--config=/var/lib/kubelet/config.yaml\0"),
+        ("710", "kubelet", "another"),
+    ):
+        (tmp_path / pid).mkdir()
+        (tmp_path / pid / "comm").write_text(f"{comm}\n")
+        (tmp_path / pid / "cmdline").write_text(cmdline)
+    (tmp_path / "70").mkdir()  # it ended while being looked at
+    # not this machine's processes: others play kubelets here
+    program = kubelet.FIND.replace("/proc/", f"{tmp_path}/")
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "/usr/bin/kubelet\n--config=/var/lib/kubelet/config.yaml\n"
     assert done.stderr == ""
+    assert kubelet.files(done.stdout).config == "/var/lib/kubelet/config.yaml"
 
 
 def test_the_working_set_is_read_of_a_real_cgroup() -> None:

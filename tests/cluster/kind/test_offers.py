@@ -53,8 +53,13 @@ def test_devices_must_be_there_again_and_told_by_the_new_kubelet() -> None:
 def test_a_node_that_never_had_any_lacks_none() -> None:
     before = Offer.of(node(kvm="0"))
     assert Offer.of(node("10:00:09", "true", kvm="0")).lacks(before) == ""
+    assert Offer.of(node("10:00:09", kvm="0")).lacks(before, ["devices.kubevirt.io/kvm"]) == (
+        "no devices.kubevirt.io/kvm"
+    )
+    # KubeVirt has only just come up
     nothing = Offer.of({"metadata": {"name": "w"}})
-    assert Offer.of({"metadata": {"name": "w"}}).lacks(nothing) == ""
+    assert Offer.of({"metadata": {"name": "w"}}).lacks(nothing) == "label kubevirt.io/schedulable is not true"
+    assert Offer.of(node(kvm="0")).lacks(nothing) == ""
 
 
 def tell(scene: Scene, name: str, told: dict[str, Any]) -> None:

@@ -261,7 +261,7 @@ class Scene:
         wanted = {c for cluster in self.world.clusters.values() for c in cluster["containers"]}
         ready = [{"type": "Ready", "status": "True" if self.nodes_ready else "False"}]
         for name in wanted - there:
-            meta = {"name": name}
+            meta = {"name": name, "labels": {"kubevirt.io/schedulable": "true"}}
             self.store.create(
                 NODES,
                 {"metadata": meta, "status": {"conditions": ready, "capacity": {"memory": "16777216Ki"}}},
