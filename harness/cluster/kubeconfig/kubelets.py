@@ -85,6 +85,7 @@ class Kubelets:
                 "image": place.image,
                 "config": files.config,
                 "drop-in": files.drop_in,
+                "settings": dict(fragment),
             }
         )
         self._set[node] = files

@@ -113,7 +113,7 @@ class NodeWork:
             await self._namespace()
             reader = NodeReader(self._place, pods_in=self._options.namespace)
             self._reader = reader
-            await reader.start(nodes)
+            await reader.start(nodes, undo=self._undo, address=self._address)
 
     async def readings(self, nodes: tuple[str, ...]) -> AsyncGenerator[Reading]:
         """Yield what was done, and what the reader reads."""

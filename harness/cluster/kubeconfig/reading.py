@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.cluster.base import Reading
+from harness.cluster.base import Reading, Undo
 from harness.cluster.errors import ClusterError
 from harness.cluster.kind.observe import owner
 from harness.cluster.kind.probe import Kmsg, Looks, Owner
@@ -24,6 +24,7 @@ from harness.kube.errors import KubeError
 from harness.kube.resources import PODS
 from harness.kube.watch import Seen, Watcher
 
+OP = "node-reader-delete"
 PATIENCE = 60.0
 """Seconds in which a node that fell silent must be readable again."""
 AGAIN = 1.0
@@ -104,9 +105,21 @@ class NodeReader:
         """Of the DaemonSet."""
         return f"{node_pods.READER}-{self._place.run}"
 
-    async def start(self, nodes: frozenset[str]) -> None:
-        """Make the DaemonSet and wait until its pods run. Raises ClusterError."""
+    async def start(self, nodes: frozenset[str], *, undo: Undo, address: Mapping[str, str]) -> None:
+        """Make the DaemonSet and wait until its pods run. Raises ClusterError.
+
+        `address`: `kubeconfig` and `context`, by which an undo entry finds it after a crash.
+        """
         place = self._place
+        undo(
+            {
+                "op": OP,
+                "target": self.name,
+                **address,
+                "namespace": place.namespace,
+                "run": place.run,
+            }
+        )
         manifest = node_pods.reader(
             image=place.image, namespace=place.namespace, run=place.run, nodes=sorted(nodes)
         )

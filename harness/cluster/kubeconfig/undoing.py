@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.cluster.errors import ClusterError
-from harness.cluster.kubeconfig import helpers, kubelets
+from harness.cluster.kubeconfig import helpers, kubelets, node_pods, settings
+from harness.kube import node as kube_node
 from harness.kube.config import Chosen, choose, load_files
 from harness.kube.connection import Connection, connect
 from harness.kube.errors import KubeError, NotFound
@@ -51,6 +52,17 @@ def restore_kubelet(entry: Mapping[str, Any]) -> str | None:
     return "restored" if _in_a_loop_of_its_own(_restore_kubelet(entry), f"node {entry['target']}") else None
 
 
+def remove_reader(entry: Mapping[str, Any]) -> str | None:
+    """Delete a run's node reader. None: nothing left to do. Raises ClusterError."""
+    if not _files(entry):
+        raise ClusterError(
+            f"the privileged DaemonSet {entry['namespace']}/{entry['target']} is left and the kubeconfig "
+            f"{entry['kubeconfig']} is gone: kubectl delete -n {entry['namespace']} daemonset {entry['target']}"
+        )
+    what = f"DaemonSet {entry['namespace']}/{entry['target']}"
+    return "deleted" if _in_a_loop_of_its_own(_remove_reader(entry), what) else None
+
+
 def _files(entry: Mapping[str, Any]) -> list[Path]:
     listed = [Path(name) for name in str(entry["kubeconfig"]).split(os.pathsep) if name]
     return [path for path in listed if path.exists()]
@@ -85,9 +97,19 @@ async def _restore_kubevirt(entry: Mapping[str, Any]) -> bool:
         return bool(before.get("spec") != after.get("spec"))
 
 
+async def _remove_reader(entry: Mapping[str, Any]) -> bool:
+    async with reached(entry) as connection:
+        objects = Objects(connection, patience=PATIENCE)
+        name, namespace = str(entry["target"]), str(entry["namespace"])
+        return await objects.delete(node_pods.DAEMONSETS, name, namespace=namespace)
+
+
 async def _restore_kubelet(entry: Mapping[str, Any]) -> bool:
     async with reached(entry) as connection:
         objects = Objects(connection, patience=PATIENCE)
+        there = await kube_node.configz(objects, str(entry["target"]))
+        if settings.differing(entry["settings"], there):
+            return False  # put back already: no pod needs to go there
         namespace, run = str(entry["namespace"]), str(entry["run"])
         own = bool(entry["own-namespace"])
         place = helpers.Place(

@@ -50,6 +50,7 @@ class FakeNode:
     """Commands that were run in pods."""
     refuse_daemonsets: str = ""
     reader_phase: str = "Running"
+    pid: int = 0
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Pod name → pod."""
 
@@ -67,6 +68,7 @@ class FakeNode:
         arguments = [f"--config={here}/config.yaml"]
         arguments += [f"--config-dir={here}/drop-ins"] if self.drop_ins else []
         process = subprocess.Popen([str(binaries / "kubelet"), *arguments], stdin=subprocess.PIPE)
+        self.pid = process.pid
         self.there.rbac.instead = self._instead
         try:
             yield self
@@ -179,7 +181,8 @@ class FakeNode:
     async def _once(self, body: dict[str, Any], namespace: str) -> web.Response:
         command = [w.replace("$$", "$") for w in body["spec"]["containers"][0]["command"]]
         self.told.append(tuple(command))
-        after = command[command.index("--") + 1 :]
+        # Of all the processes of this machine only ours is the node's.
+        after = [w.replace("/proc/[0-9]*", f"/proc/{self.pid}") for w in command[command.index("--") + 1 :]]
         path = f"{self.here}/bin:{os.environ['PATH']}"
         process = await asyncio.create_subprocess_exec(
             *after,

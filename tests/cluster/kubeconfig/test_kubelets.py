@@ -73,6 +73,26 @@ async def test_settings_are_made_and_put_back(tmp_path: Path, drop_ins: bool) ->
     assert there.rbac.denied == []
 
 
+async def test_what_a_run_has_put_back_is_not_undone_again(tmp_path: Path) -> None:
+    async with foreign("node-stats", "kubelet-settings", "namespaces") as there:
+        file = tmp_path / "config"
+        file.write_text(yaml.safe_dump(there.kubeconfig))
+        options = Options(
+            kubeconfig=file, agent_image=IMAGE, allow_kubelet_config=True, node_reader_image="i"
+        )
+        with FakeNode(there, tmp_path / "node").running() as node:
+            undo = UndoFile.create(run="abc123")
+            async with KubeconfigCluster(options, undo=undo, run="abc123") as seen:
+                await seen.prepare_nodes(request(GIB, WANTED))
+            pods = len(node.told)
+            done = await asyncio.to_thread(undo.close)
+            assert [(item.op, item.did, item.failed) for item in done] == [
+                ("kubelet-restore", "", ""),
+                ("namespace-delete", "", ""),
+            ]
+            assert len(node.told) == pods == 3
+
+
 async def test_what_is_in_force_already_is_not_touched(tmp_path: Path) -> None:
     async with foreign("node-stats", "kubelet-settings") as there:
         with FakeNode(there, tmp_path / "node").running() as node:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harness.cluster.base import NodeRequest, Reading
 from harness.cluster.errors import ClusterError
@@ -15,6 +17,8 @@ from harness.cluster.kubeconfig import Options, node_pods
 from harness.cluster.kubeconfig.reading import Stream
 from harness.embedded.api.resources import NAMESPACES
 from harness.records.model import Sample
+from harness.run import undo_kubeconfig
+from harness.run.undo import UndoFile
 from tests.cluster.kubeconfig.privileged import FakeNode
 from tests.cluster.kubeconfig.scene import GROW, OnFakes, carry_out, cluster, foreign, objects
 from tests.run.scenarios import load
@@ -68,9 +72,30 @@ async def test_in_a_namespace_of_its_own_that_lets_it_in(tmp_path: Path) -> None
     }
     assert pod["metadata"]["labels"]["density.dev/run"] == "abc123"
     assert [(e["op"], e["target"], e["run"]) for e in told] == [
-        ("namespace-delete", "density-nodes-abc123", "abc123")
+        ("namespace-delete", "density-nodes-abc123", "abc123"),
+        ("node-reader-delete", "density-reader-abc123", "abc123"),
     ]
     assert "density-nodes-abc123" not in left
+
+
+async def test_a_crash_leaves_what_clean_removes(tmp_path: Path) -> None:
+    assert undo_kubeconfig.__name__  # imported: it registers the operation
+    async with foreign("node-stats", "node-reader") as there:
+        file = tmp_path / "config"
+        file.write_text(yaml.safe_dump(there.kubeconfig))
+        options = Options(kubeconfig=file, namespace="density", agent_image="i", **READS)  # type: ignore[arg-type]
+        with FakeNode(there, tmp_path / "node").running() as node:
+            undo = UndoFile.create(run="abc123")
+            async with OnFakes(options, undo=undo, run="abc123") as seen:
+                await seen.prepare_nodes((NodeRequest(name="target", memory=None),))
+                seen._work._reader = None  # as if killed
+            assert len(node.pods("reader")) == 1
+            # the server of this test runs in the loop that a synchronous undo would block
+            done = await asyncio.to_thread(undo.close)
+            assert [(item.op, item.did, item.failed) for item in done] == [
+                ("node-reader-delete", "deleted", "")
+            ]
+            assert node.pods("reader") == []
 
 
 async def test_what_is_in_its_way_is_one_line(tmp_path: Path) -> None:
