@@ -30,7 +30,7 @@ def members(data: bytes) -> dict[str, bytes]:
 
 def test_the_same_guest_gives_the_same_bytes() -> None:
     assert (
-        hashlib.sha256(DATA).hexdigest() == "06a98c1722d97c5968ae62f1982f4d9c5c6d0cf01a0143ca7defe67f3f9e6ff5"
+        hashlib.sha256(DATA).hexdigest() == "bd827318aa56c586cb611bb51a0721180b684b24a06a02d69dd86d82c545dac9"
     )
     assert archive(kernel=KERNEL, initramfs=INITRAMFS, tag="t1", release="6.1.0") == DATA
 
@@ -92,6 +92,18 @@ def test_skopeo_reads_it(written: Path) -> None:
     said = json.loads(done.stdout)
     assert (said["Architecture"], said["Os"], len(said["Layers"])) == ("amd64", "linux", 1)
     assert said["Labels"] == {"density.dev/kernel": "6.1.0"}
+
+
+def test_umoci_tells_its_history(written: Path, tmp_path: Path) -> None:
+    layout = tmp_path / "layout"
+    with tarfile.open(written) as tar:
+        tar.extractall(layout, filter="data")
+    done = subprocess.run(
+        [tool("umoci"), "stat", "--json", "--image", f"{layout}:t1"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[:500]
+    assert [entry["created_by"] for entry in json.loads(done.stdout)["history"]] == ["kubevirt-density"]
 
 
 def test_umoci_unpacks_it(written: Path, tmp_path: Path) -> None:

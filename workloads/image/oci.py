@@ -23,6 +23,8 @@ REPOSITORY = "density-agent"
 KERNEL_PATH = "/boot/vmlinuz"
 INITRD_PATH = "/boot/initramfs.cpio"
 """As suites/manifests/agent.yaml names them."""
+CREATED = "1970-01-01T00:00:00Z"
+"""Optional in the specification, but some tools follow it where it points (umoci 0.4 stat)."""
 QEMU_USER = 107
 """KubeVirt's user `qemu`, which reads the files (docs: container disks)."""
 
@@ -64,12 +66,13 @@ def archive(*, kernel: bytes, initramfs: bytes, tag: str, release: str) -> bytes
     )
     config = _json(
         {
+            "created": CREATED,
             "architecture": "amd64",
             "os": "linux",
             "config": {"Labels": {"density.dev/kernel": release}},
             # the layer is not compressed: its digest is its diff id
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
-            "history": [{"created_by": "kubevirt-density"}],
+            "history": [{"created": CREATED, "created_by": "kubevirt-density"}],
         }
     )
     manifest = _json(
