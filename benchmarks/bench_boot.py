@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ from harness.run.settings import Settings
 from harness.run.undo import UndoFile
 from harness.spec.claims import load_claims
 from harness.spec.loader import load_scenario
-from harness.spec.model import Scenario
+from harness.spec.model import Claim, Scenario
 from workloads.image import ImageError, build
 
 GUESTS = 4
@@ -96,7 +96,7 @@ class Watcher:
             self.cost.append(Cost(time.perf_counter() - self.began, spent))
 
 
-async def through_harness(scenario: Scenario, folder: Path) -> Cost:
+async def through_harness(scenario: Scenario, claims: Mapping[str, Claim], folder: Path) -> Cost:
     with UndoFile.create(run="bench", where=folder / "undo") as undo:
         cluster = LocalCluster(undo=undo, run="bench", accel="tcg")
         watcher = Watcher(
@@ -105,7 +105,7 @@ async def through_harness(scenario: Scenario, folder: Path) -> Cost:
         watcher.began, watcher.cpu = time.perf_counter(), time.process_time()
         run = await run_once(
             scenario,
-            load_claims(),
+            claims,
             cluster,
             settings=Settings(runs=folder / "runs", progress=watcher),
             interrupt=Interrupt(),
@@ -162,12 +162,13 @@ async def bare(scenario: Scenario, folder: Path) -> Cost:
 
 def pair(scenario: Scenario, *, harness_first: bool) -> tuple[Cost, Cost]:
     """Measure one pair; return the harness's cost and the bare script's."""
+    claims = load_claims()
     with tempfile.TemporaryDirectory(prefix="bench-") as one, tempfile.TemporaryDirectory(prefix="b-") as two:
         if harness_first:
-            ours = asyncio.run(through_harness(scenario, Path(one)))
+            ours = asyncio.run(through_harness(scenario, claims, Path(one)))
             return ours, asyncio.run(bare(scenario, Path(two)))
         theirs = asyncio.run(bare(scenario, Path(two)))
-        return asyncio.run(through_harness(scenario, Path(one))), theirs
+        return asyncio.run(through_harness(scenario, claims, Path(one))), theirs
 
 
 def main() -> int:

@@ -85,6 +85,7 @@ class LinuxMachine:
         """Set, and replaced, whenever a kill or a disk is added."""
         self._closed = False
         self._knobs = HostKnobs(undo=undo, run=run_id)
+        self._surveyed: Mapping[str, str] = {}
 
     async def __aenter__(self) -> Self:
         program = qemu.find()
@@ -206,7 +207,9 @@ class LinuxMachine:
 
     def capabilities(self) -> Mapping[str, str]:
         """Capability name → `yes` or why not."""
-        found = {item.name: item.text for item in probe.survey() if item.name in probe.MACHINE}
+        if not self._surveyed:
+            self._surveyed = {item.name: item.text for item in probe.survey() if item.name in probe.MACHINE}
+        found = dict(self._surveyed)
         if isinstance(self._hierarchy, cgroupfs.Unwritable):
             found["cgroup-write"] = self._hierarchy.why
         found["kvm"] = self._kvm_why or "yes"
