@@ -45,6 +45,10 @@ class Stream:
     """Our own time, in seconds, of the line about to be fed."""
     looks: Looks = field(init=False)
     kmsg: Kmsg = field(init=False)
+    _began: float | None = None
+    """Uptime of the first look."""
+    _held: list[str] = field(default_factory=list)
+    """Records of the kernel log that came before it."""
     _up: float = -1.0
     _repeated: bool = False
     _quickest: float | None = None
@@ -56,14 +60,19 @@ class Stream:
     def feed(self, line: str) -> Iterator[Reading]:
         """Take one line. What a log that is read again from a little earlier repeats is left out."""
         if line[:1].isdigit():
-            reading = self.kmsg.feed(line)
-            if reading is not None:
-                yield self._here(reading)
+            yield from self._kernel(line)
+            return
+        if line.startswith("K "):
+            if self.kmsg.since is None:  # what came while it was not read is news
+                self.kmsg.since = int(line[2:])
             return
         if line.startswith("T "):
             up = float(line[2:])
-            if self.kmsg.since is None:
-                self.kmsg.since = int(up * 1e6)
+            if self._began is None:
+                self._began = up
+                held, self._held = self._held, []
+                for record in held:
+                    yield from self._kernel(record)
             self._repeated = up <= self._up
             if not self._repeated:
                 self._up = up
@@ -73,6 +82,19 @@ class Stream:
         if not self._repeated:
             for reading in self.looks.feed(line):
                 yield self._here(reading)
+
+    def _kernel(self, record: str) -> Iterator[Reading]:
+        if self._began is None:
+            self._held.append(record)
+            return
+        if self.kmsg.since in {None, -1}:
+            # busybox's dd can't tell the number of the last record before us: its time has to do
+            at = [*record.split(",", 3), "", ""][2]
+            if at.isdigit() and int(at) < self._began * 1e6:
+                return
+        reading = self.kmsg.feed(record)
+        if reading is not None:
+            yield self._here(reading)
 
     def _late(self, up: float) -> Iterator[Reading]:
         behind = self.clock - up

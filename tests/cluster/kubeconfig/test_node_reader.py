@@ -209,8 +209,22 @@ def test_a_pods_kill_and_a_machines_kill_are_told_apart() -> None:
         f"3,61,12000001,-;Out of memory: {killed} oom_score_adj:900",
     )
     assert [(r.fields["scope"], r.fields["node"]) for r in found] == [("global", "n1")]
-    old = "3,10,9000000,-;Out of memory: " + killed
-    assert fed(stream, old) == []
+
+
+def test_what_the_kernel_said_before_us_is_old() -> None:
+    killed = (
+        "Out of memory: Killed process 7 (qemu-kvm) total-vm:9kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB"
+    )
+    old, new = f"3,10,9000000,-;{killed} oom_score_adj:1", f"3,11,12000000,-;{killed} oom_score_adj:2"
+    numbered = opened()
+    # two pipes: records of the log may come before the first look, and times may lie
+    fed(numbered, "K 10", old.replace("9000000", "99000000"))
+    found = fed(numbered, *look(10.0), new)
+    assert [r.fields["oomScoreAdj"] for r in found] == [2]
+    # busybox's dd knows no iflag=nonblock
+    timed = opened()
+    fed(timed, "K -1", old)
+    assert [r.fields["oomScoreAdj"] for r in fed(timed, *look(10.0), old, new)] == [2]
 
 
 def test_a_log_that_is_read_again_from_a_little_earlier_doubles_nothing() -> None:
