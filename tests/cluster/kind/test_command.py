@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.resources import data_dir
-from tests.cluster.kind.world import World, container
+from tests.cluster.kind.world import World, container, write_manifests
 
 SCENARIO = data_dir("suites") / "road/hard-eviction.yaml"
 
@@ -24,10 +25,14 @@ class Said:
 
 
 async def density(world: World, *arguments: str, **environment: str) -> Said:
+    return await python(world, "harness.cli", *arguments, **environment)
+
+
+async def python(world: World, module: str, *arguments: str, **environment: str) -> Said:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "harness.cli",
+        module,
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -62,6 +67,31 @@ async def test_a_flag_reaches_the_cluster(world: World) -> None:
     assert said.err.strip() == (
         "density: --kubevirt-manifests: /nowhere/kubevirt-operator.yaml: No such file or directory"
     )
+
+
+@pytest.mark.guest  # the image of a real guest is built before the cluster
+async def test_pytest_tells_what_the_pool_does_and_why_it_failed(world: World) -> None:
+    world.fault("kind create", after=True, stderr="ERROR: failed to create cluster: failed to join node")
+    write_manifests(world.root / "manifests")
+    given = (
+        "--density-cluster=kind",
+        f"--density-runs-dir={world.root / 'runs'}",
+        "-k",
+        "HARD-5",
+        "--color=no",
+    )
+    said = await python(
+        world,
+        "pytest",
+        str(SCENARIO),
+        *given,
+        DENSITY_KUBEVIRT_MANIFESTS=str(world.root / "manifests"),
+        XDG_CACHE_HOME=os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
+    )
+    assert said.code == 1, said.out + said.err
+    assert re.search(r"creating cluster density-\w+ \(1 control plane, 2 workers\)", said.out)
+    assert "failed to join node (logs of the nodes: " in said.out
+    assert world.clusters == {}
 
 
 async def test_leaked_clusters_are_collected(world: World) -> None:

@@ -200,6 +200,23 @@ async def test_a_vmi_without_a_node_is_told_and_nothing_is_left(
     assert list((world.root / "undo").rglob("*.ndjson")) == []
 
 
+async def test_settings_of_the_host_are_not_observable_with_the_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(world.root / "undo"))
+    host = "host: {ksm: {run: 1}, swap: {kind: zram, size: 256Mi}}\nnodes:"
+    async with playing(world), pool_of(world) as pool:
+        result = await run(world, pool, CROSS, WELL_SOON.replace("nodes:", host))
+    assert result.run.outcome == "not-observable"
+    assert result.run.reason == (
+        "KSM belongs to the whole host on kind: /sys is read-only in a node, virt-handler can't switch it, and pages of "
+        "all nodes merge together; swap belongs to the whole host on kind: a node's kubelet sees the host's, and sized "
+        "nodes are given none"
+    )
+    assert {f.outcome for f in result.findings.findings} == {"not-observable"}
+    assert not list(world.root.glob("nodes/*/restarts"))
+
+
 async def test_a_node_that_an_oom_kill_took_along_fails_the_run_and_costs_the_cluster(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
