@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.embedded.machine.base import GuestImage
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import procfs
+from harness.embedded.machine.linux.machine import LinuxMachine
 from harness.run.undo import UndoFile
 from harness.units import MIB, Bytes
 from tests.embedded.machine.test_machine import FALLBACK, machine
@@ -67,3 +71,27 @@ async def test_without_its_program_there_is_none(undo: UndoFile, tmp_path: Path,
         node = await linux.create_node("n", Bytes(64 * MIB))
         with pytest.raises(MachineError, match="does not say where its agent is"):
             await node.start_daemon("sshd")
+
+
+async def test_what_undoes_it_is_written_down(
+    image: GuestImage, recorder: list[Mapping[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "s").mkdir()
+    async with LinuxMachine(
+        image,
+        undo=recorder.append,
+        run_id=f"test-{secrets.token_hex(3)}",
+        accel="tcg",
+        scratch=tmp_path / "s",
+    ) as linux:
+        node = await linux.create_node("n", Bytes(64 * MIB))
+        before = len(recorder)
+        first, second = await node.start_daemon("sshd"), await node.start_daemon("dhcpd")
+        kills = {entry["pid"]: entry for entry in recorder[before:] if entry["op"] == "kill"}
+        assert set(kills) == {first.pid, second.pid}
+        assert all(entry["start"] > 0 for entry in kills.values())
+        groups = [Path(entry["path"]).name for entry in recorder[before:] if entry["op"] == "rmdir-cgroup"]
+        if linux.accounting == "pss":
+            assert groups == []
+        else:
+            assert groups == ["system.slice", "sshd.service", "dhcpd.service"]
