@@ -2,8 +2,8 @@
 
 Five pairs, interleaved, and the median of their ratios. Through the harness: everything `density run` does from the cluster's
 start until the last hello was heard over the API's console (control plane, cgroups, watches, probe, statistics, records). Bare:
-the same command lines, one process each at the same nice, and a socket for each console. CPU is that of the guests and of
-whoever started them.
+the same command lines, one process each with the same priority (nice, and a session of its own: on a busy machine that decides),
+and a socket for each console. CPU is that of the guests and of whoever started them.
 
 Run: `python -m benchmarks boot` on a quiet machine; exits 1 when a ratio is worse than its bound, 0 without QEMU.
 """
@@ -127,7 +127,10 @@ async def hello_of(arguments: list[str], serial: Path, stack: AsyncExitStack) ->
 
     server = await asyncio.start_unix_server(listen, serial)
     stack.callback(server.close)
-    process = await asyncio.create_subprocess_exec("nice", "-n", str(qemu.NICE), *arguments)
+    confinement = qemu.Confinement(parent=os.getpid(), cgroup=None)
+    process = await asyncio.create_subprocess_exec(
+        *arguments, start_new_session=True, preexec_fn=confinement.hook(report=sys.stderr.fileno())
+    )
 
     async def end() -> None:
         process.kill()
