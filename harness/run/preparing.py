@@ -57,6 +57,11 @@ def _check_needs(scenario: Scenario, cluster: Cluster) -> None:
     for step in scenario.workload:
         if step.verb in lacks:
             raise NotObservable(f"step {step.name!r} asks guests to {step.verb}: {lacks[step.verb]}")
+    for fleet in scenario.fleet:
+        if fleet.shutdown and lacks:
+            raise NotObservable(
+                f"fleet {fleet.name!r} takes its time to shut down: {next(iter(lacks.values()))}"
+            )
 
 
 async def _apply_host(scenario: Scenario, cluster: Cluster, stream: Stream) -> None:

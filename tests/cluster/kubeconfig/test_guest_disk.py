@@ -161,6 +161,17 @@ async def test_what_it_can_not_do_is_not_observable_before_anything_is_made(tmp_
     assert made == []
 
 
+async def test_a_guest_that_takes_its_time_is_not_observable_on_it(tmp_path: Path) -> None:
+    scenario = load(tmp_path, "requires: [{survives: {fleet: calm}}]\n", overrides=("fleet.hog.shutdown=6s",))
+    async with foreign("node-stats") as there:
+        result = await carry_out(there, scenario, tmp_path, agent_image="", guest_disk=DISK)
+    assert result.run.outcome == "not-observable"
+    assert result.run.reason == (
+        "fleet 'hog' takes its time to shut down: the lesser guest of --guest-disk registry.example/debian:12 can't; "
+        "--agent-image can"
+    )
+
+
 def test_one_guest_is_named() -> None:
     with pytest.raises(ClusterError, match="--agent-image and --guest-disk both name the guest"):
         Options.of({"DENSITY_GUEST_DISK": DISK}, {"agent_image": IMAGE})
