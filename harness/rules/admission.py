@@ -42,6 +42,7 @@ from harness.rules.admission_guest import (
     dns_causes,
     service_account_causes,
 )
+from harness.rules.admission_hyperv import hyperv_causes
 from harness.rules.admission_networks import creation_causes, network_causes
 from harness.rules.causes import INVALID, NOT_SUPPORTED, REQUIRED, Cause
 from harness.rules.defaults import live_update
@@ -159,6 +160,7 @@ def validate_vmi(
     causes += unmatched_volumes(vmi_spec, version, field)
     causes += _mandatory(vmi_spec, version, field)
     causes += _metadata(vmi, configuration, version, field)
+    causes += hyperv_causes(vmi_spec, field)
     causes += architecture_causes(vmi_spec, version, field)
     return causes
 
