@@ -36,7 +36,7 @@ from harness.cluster.kind.names import Claim, names, shape_hash, state_directory
 from harness.cluster.kind.node import Node
 from harness.cluster.kind.processes import CallError
 from harness.cluster.kind.settings import KindSettings
-from harness.cluster.kind.tools import Tools, check
+from harness.cluster.kind.tools import Tools, check, few_watches
 from harness.cluster.kind.working_kvm import why_no_kvm
 from harness.kube import config as kube_config
 from harness.kube.connection import connect
@@ -85,6 +85,8 @@ class Pool:
         """A cluster that was kept on purpose stays, whoever finds it."""
         self._spoilt = False
         """The cluster being closed is not worth keeping."""
+        self._caution = ""
+        """What may be behind a failure to come up."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,6 +156,9 @@ class Pool:
         self._keep = settings.keep
         tools = Tools.find(settings, self._environment)
         info = await check(tools)
+        self._caution = few_watches(tools)
+        if self._caution:
+            self.progress(self._caution)
         self.progress("reading KubeVirt's manifests")
         manifests = (
             None
@@ -274,7 +279,8 @@ class Pool:
                 except CallError as failed:
                     _log.warning("cluster not deleted", cluster=claim.name, why=str(failed))
             if saved is not None:
-                raise ClusterError(f"{error} (logs of the nodes: {saved})") from error
+                caution = f"; {self._caution}" if self._caution else ""
+                raise ClusterError(f"{error}{caution} (logs of the nodes: {saved})") from error
             raise
 
     async def _create(

@@ -19,6 +19,9 @@ from harness.units import GIB
 
 DISK = 8 * GIB
 """Free space wanted where the engine stores images: node image 1.0, KubeVirt 1.5, twice while unpacking (estimated)."""
+INOTIFY = Path("/proc/sys/fs/inotify")
+WATCHES = {"max_user_instances": 512, "max_user_watches": 524288}
+"""As kind's page of known issues advises."""
 PACKAGE = Path(__file__).resolve().parents[3]
 """What the child process must be able to import from, whatever its working directory."""
 _DELETE = 180.0
@@ -151,6 +154,24 @@ async def check(tools: Tools) -> Info:
                 f"({tools.engine.flavour} system prune)"
             )
     return info
+
+
+def few_watches(tools: Tools, root: Path = INOTIFY) -> str:
+    """'' or how to let the machine of a local engine have more inotify instances and watches.
+
+    All nodes share its limits, and what runs in them fails in strange ways beyond (kind.sigs.k8s.io, known issues:
+    pod errors due to too many open files).
+    """
+    if tools.engine.host:
+        return ""
+    low = []
+    for name, wanted in WATCHES.items():
+        try:
+            if int((root / name).read_text(encoding="ascii")) < wanted:
+                low.append(f"fs.inotify.{name}={wanted}")
+        except (OSError, ValueError):  # not Linux: the engine is in a virtual machine
+            return ""
+    return f"inotify limits are low for several nodes: sudo sysctl {' '.join(low)}" if low else ""
 
 
 def _free(path: Path) -> int | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cluster.base import NodeRequest
 from harness.cluster.errors import ClusterError, NotObservable
+from harness.cluster.kind.settings import KindSettings
 from harness.cluster.kind.source import KindCluster
+from harness.cluster.kind.tools import Tools, few_watches
 from harness.units import GIB, Bytes
 from tests.cluster.kind.world import INFO, Scene, World, alive
 
@@ -20,7 +23,7 @@ async def refused(world: World, **settings: Any) -> str:
     text = str(caught.value)
     assert "\n" not in text
     assert world.clusters == {}
-    return text.partition(" (logs of the nodes: ")[0]
+    return text.partition(" (logs of the nodes: ")[0].partition("; inotify limits are low")[0]
 
 
 async def test_no_docker(world: World) -> None:
@@ -72,6 +75,22 @@ async def test_a_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "GiB wanted for node and KubeVirt images: free some space (docker system prune)" in await refused(
         world
     )
+
+
+def test_inotify_limits_that_kind_warns_of(world: World, tmp_path: Path) -> None:
+    limits = tmp_path / "inotify"
+    limits.mkdir()
+    (limits / "max_user_instances").write_text("128\n")
+    (limits / "max_user_watches").write_text("524288\n")
+    tools = Tools.find(KindSettings(), world.environment)
+    said = "inotify limits are low for several nodes: sudo sysctl fs.inotify.max_user_instances=512"
+    assert few_watches(tools, limits) == said
+    (limits / "max_user_instances").write_text("8192\n")
+    assert few_watches(tools, limits) == ""
+    assert few_watches(tools, tmp_path / "none") == ""
+    remote = Tools.find(KindSettings(), {**world.environment, "DOCKER_HOST": "tcp://far:2376"})
+    (limits / "max_user_instances").write_text("128\n")
+    assert few_watches(remote, limits) == ""
 
 
 async def test_manifests_that_are_not_there(world: World) -> None:
