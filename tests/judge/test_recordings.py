@@ -74,7 +74,9 @@ def run(name: str, records: Records | None = None) -> Run:
 
 
 def test_every_recording_has_its_scenario() -> None:
-    assert sorted(p.stem for p in SCENARIOS.glob("*.yaml")) == sorted(FILES)
+    # Collections of answers have tests of their own (test_collections).
+    collections = {"api-answers", "resources"}
+    assert {p.stem for p in SCENARIOS.glob("*.yaml")} - collections == set(FILES)
     assert sorted(FILES) == sorted(VICTIMS)
 
 

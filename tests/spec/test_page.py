@@ -120,9 +120,9 @@ def test_a_change_of_the_page_is_noticed(old: str, new: str, line: int, missing:
 def test_each_quote_taken_away_is_missed() -> None:
     claims = load_claims()
     page = shipped()
-    for name, claim in claims.items():
+    for name, known in claims.items():
         # Claims about several cases of one sentence share its quote.
-        rest = [other for other in claims.values() if other.quote != claim.quote]
+        rest = [other for other in claims.values() if other.quote != known.quote]
         assert uncovered(page, rest), f"{name} covers nothing of its own"
 
 
