@@ -24,6 +24,8 @@ IMAGE = "registry.k8s.io/pause:3.10"
 """Need not be there: a pod is let in before its image is pulled."""
 PRESSURE = ("MemoryPressure", "DiskPressure", "PIDPressure")
 NOT_READY = "is not Ready"
+ABSENCE = 90.0
+"""Seconds a node may be not Ready: a kubelet's restart, and the node monitor's 50 s; then it does not come back."""
 RECOVERY = 330.0
 """Seconds: a kubelet keeps MemoryPressure for evictionPressureTransitionPeriod (5 min by default) after it is over."""
 
@@ -75,14 +77,20 @@ async def prove_healthy(
 async def _prove(api: Objects, node: str, *, until: float, namespace: str, run: str, image: str) -> str:
     told = "was not seen"
     try:
-        async with asyncio.timeout_at(until):
+        async with asyncio.timeout_at(until) as limit:
             watcher = Watcher(api.connection, NODES, fields=f"metadata.name={node}")
             async with aclosing(watcher.events()) as events:
                 async for event in events:
                     if isinstance(event, Seen):
+                        before = told
                         told = "was deleted" if event.type == "DELETED" else why_unhealthy(event.object)
                         if not told:
                             break
+                        if told != before and not limit.expired():
+                            soon = asyncio.get_running_loop().time() + ABSENCE
+                            limit.reschedule(min(until, soon) if told == NOT_READY else until)
+            if not limit.expired():
+                limit.reschedule(until)
             told = "did not take a test pod in time"
             return await _let_in(api, node, namespace=namespace, run=run, image=image)
     except TimeoutError:

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from harness.embedded.api.resources import NAMESPACES, NODES, PODS
 from harness.embedded.api.server import ApiServer
 from harness.embedded.api.store import Store
@@ -105,6 +107,32 @@ async def test_pressure_is_waited_for() -> None:
             proving = tasks.create_task(prove_healthy(objects, ["a"], deadline=10))
     assert proving.result().healthy
     assert proving.result().seconds >= 0.3
+
+
+async def test_a_node_that_does_not_answer_is_given_up_soon_and_one_that_is_back_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("harness.run.health_check.ABSENCE", 0.4)
+    running = {"phase": "Running"}
+    async with api(node("gone", ready="Unknown"), node("back", ready="False"), verdict=running) as (
+        store,
+        objects,
+    ):
+
+        async def come_back() -> None:
+            await asyncio.sleep(0.2)
+            ready = [{"type": "MemoryPressure", "status": "True"}, {"type": "Ready", "status": "True"}]
+            store.mutate(NODES, "", "back", lambda n: n["status"].update(conditions=ready))
+            await asyncio.sleep(0.5)  # pressure is waited for as long as ever
+            well = [{"type": "Ready", "status": "True"}]
+            store.mutate(NODES, "", "back", lambda n: n["status"].update(conditions=well))
+
+        task = asyncio.create_task(come_back())
+        health = await prove_healthy(objects, ["gone", "back"], deadline=20.0)
+        await task
+    assert health.problems == ("node gone is not Ready",)
+    assert health.lost == health.problems
+    assert health.seconds < 10.0
 
 
 async def test_what_does_not_recover_in_time_is_said() -> None:

@@ -122,7 +122,8 @@ class Offer:
         if not self.schedulable:
             return f"label {SCHEDULABLE} is not true"
         missing = sorted({*before.devices, *wanted} - self.devices)
-        return f"no {', '.join(missing)}" if missing else ""
+        hint = " (--kubevirt-emulation yes does without)" if KVM in missing else ""
+        return f"no {', '.join(missing)}{hint}" if missing else ""
 
 
 class Node:

@@ -41,7 +41,7 @@ def test_devices_must_be_there_again_and_told_by_the_new_kubelet() -> None:
     assert before.lacks(before) == "its kubelet has reported nothing since"
     later = "10:00:09"
     assert Offer.of(node(later, kvm="0", tun="0")).lacks(before) == (
-        "no devices.kubevirt.io/kvm, devices.kubevirt.io/tun"
+        "no devices.kubevirt.io/kvm, devices.kubevirt.io/tun (--kubevirt-emulation yes does without)"
     )
     assert Offer.of(node(later, kvm="1k")).lacks(before) == "no devices.kubevirt.io/tun"
     assert Offer.of(node(later, "false", kvm="1k", tun="1k")).lacks(before) == (
@@ -54,7 +54,7 @@ def test_a_node_that_never_had_any_lacks_none() -> None:
     before = Offer.of(node(kvm="0"))
     assert Offer.of(node("10:00:09", "true", kvm="0")).lacks(before) == ""
     assert Offer.of(node("10:00:09", kvm="0")).lacks(before, ["devices.kubevirt.io/kvm"]) == (
-        "no devices.kubevirt.io/kvm"
+        "no devices.kubevirt.io/kvm (--kubevirt-emulation yes does without)"
     )
     # KubeVirt has only just come up
     nothing = Offer.of({"metadata": {"name": "w"}})
@@ -106,8 +106,8 @@ async def test_devices_that_do_not_come_back_are_named(kind: Scene, monkeypatch:
             with pytest.raises(ClusterError) as caught:
                 await worker.until_offered(Objects(connection), before)
     assert str(caught.value) == (
-        f"node {name} does not take VMIs again 0.3 s after its kubelet's restart: no devices.kubevirt.io/kvm; "
-        "is virt-handler there?"
+        f"node {name} does not take VMIs again 0.3 s after its kubelet's restart: no devices.kubevirt.io/kvm "
+        "(--kubevirt-emulation yes does without); is virt-handler there?"
     )
 
 
