@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from harness.rules import columns
+from harness.rules.admission_claims import claim_causes
 from harness.rules.admission_cpu import cpu_causes, realtime_causes
 from harness.rules.admission_devices import (
     architecture_causes,
@@ -190,6 +191,7 @@ def _spec(
     yield from realtime_causes(vmi_spec, field)
     yield from other_architecture_causes(vmi_spec, configuration, version, field)
     yield from network_causes(vmi_spec, configuration, version, field)
+    yield from claim_causes(vmi_spec, configuration, version, field)
     yield from boot_order_causes(vmi_spec, configuration, version, field)
     yield from input_causes(vmi_spec, field)
     yield from io_thread_causes(vmi_spec, field)

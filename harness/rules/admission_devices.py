@@ -1,7 +1,7 @@
 """What KubeVirt's create validator refuses of probes, firmware, gated devices and architectures, with its words.
 
 Source: KubeVirt pkg/virt-api/webhooks/validating-webhook/admitters/vmi-create-admitter.go,
-pkg/virt-api/webhooks/{amd64,arm64,s390x}.go (main). Not here: affinity, topology spread, Hyper-V, DRA of devices.
+pkg/virt-api/webhooks/{amd64,arm64,s390x}.go (main). Not here: affinity, topology spread.
 """
 
 from __future__ import annotations
