@@ -29,11 +29,14 @@ RECORDS_FILE = "records.ndjson"
 FINDINGS_FILE = "findings.json"
 
 
-def run_id(*, started: str, scenario: str, cluster: str) -> str:
-    """Return a fresh run id `<utc>-<scenario>-<cluster>-<6 hex>`; `started` is RFC 3339 UTC."""
+def run_id(*, started: str, scenario: str, cluster: str, token: str = "") -> str:
+    """Return a fresh run id `<utc>-<scenario>-<cluster>-<6 hex>`; `started` is RFC 3339 UTC.
+
+    `token`: the six digits, where what a run has made already carries them.
+    """
     utc = re.sub(r"\.\d+|[-:]|\+.*$|Z$", "", started) + "Z"
     words = [re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.") or "run" for part in (scenario, cluster)]
-    return f"{utc}-{words[0]}-{words[1]}-{secrets.token_hex(3)}"
+    return f"{utc}-{words[0]}-{words[1]}-{token or secrets.token_hex(3)}"
 
 
 def _scenario_name(scenario: dict[str, Any]) -> str:

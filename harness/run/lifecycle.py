@@ -33,8 +33,11 @@ async def run_once(
     interrupt: Interrupt,
     control_of: ControlOf | None = None,
     undo: Undo | None = None,
+    token: str = "",
 ) -> Run:
     """Bring the cluster up, run, take it down. What went wrong once the run had begun is in the result, and on record.
+
+    `token`: six hex digits that end the run's id, and that the cluster labels what it makes with; '' draws some.
 
     Raises ClusterError when the cluster does not come up, RecordsError when there is nowhere to write, and
     Interrupted when it was interrupted before there was a run, or twice.
@@ -54,6 +57,7 @@ async def run_once(
             interrupt=interrupt,
             control_of=control_of,
             undo=undo,
+            token=token,
         )
 
 
@@ -66,6 +70,7 @@ async def _on_record(
     interrupt: Interrupt,
     control_of: ControlOf | None,
     undo: Undo | None,
+    token: str,
 ) -> Run:
     began = round(time.time(), 3)
     provenance = Provenance(
@@ -74,6 +79,7 @@ async def _on_record(
             started=rfc3339(began),
             scenario=f"{scenario.name}-control" if control_of else scenario.name,
             cluster=cluster.kind,
+            token=token,
         ),
         scenario={"name": scenario.name, "title": scenario.title, **source_for_run(scenario.source)},
         cluster=cluster.kind,

@@ -87,6 +87,7 @@ async def _one(
             interrupt=interrupt,
             control_of=control_of,
             undo=undo,
+            token=token,
         )
     finally:
         # In a thread: undoing asks an API and waits, and this loop may be what serves it.

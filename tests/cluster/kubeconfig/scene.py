@@ -76,19 +76,19 @@ def entries(_entry: Mapping[str, Any]) -> None:
     """Undo entries, forgotten."""
 
 
-def cluster(there: Foreign, **options: Any) -> OnFakes:
+def cluster(there: Foreign, *, run: str = "abc123", **options: Any) -> OnFakes:
     chosen: dict[str, Any] = {
         "kubeconfig": there.kubeconfig,
         "namespace": "density",
         "agent_image": IMAGE,
         **options,
     }
-    return OnFakes(Options(**chosen), undo=entries, run="abc123")
+    return OnFakes(Options(**chosen), undo=entries, run=run)
 
 
 async def carry_out(there: Foreign, scenario: Scenario, tmp_path: Path, **options: Any) -> Result:
-    def make(_scenario: Scenario, _run: str, _undo: Undo) -> Cluster:
-        return cluster(there, **options)
+    def make(_scenario: Scenario, run: str, _undo: Undo) -> Cluster:
+        return cluster(there, run=run, **options)
 
     return await run_scenario(
         scenario, {}, make, settings=Settings(runs=tmp_path / "runs"), interrupt=Interrupt()
