@@ -20,7 +20,7 @@ from harness.units import GIB, MIB, Bytes
 from tests.cluster.kubeconfig.privileged import FakeNode
 from tests.cluster.kubeconfig.scene import IMAGE, Foreign, cluster, foreign
 
-SETS = {"allow_kubelet_config": True, "node_reader_image": "registry.example/busybox:1"}
+SETS: dict[str, Any] = {"allow_kubelet_config": True, "node_reader_image": "registry.example/busybox:1"}
 WANTED = {"evictionHard": {"memory.available": "200Mi"}}
 
 

@@ -23,7 +23,7 @@ from tests.cluster.kubeconfig.privileged import FakeNode
 from tests.cluster.kubeconfig.scene import GROW, OnFakes, carry_out, cluster, foreign, objects
 from tests.run.scenarios import load
 
-READS = {"node_reader": True, "node_reader_image": "registry.example/busybox:1"}
+READS: dict[str, Any] = {"node_reader": True, "node_reader_image": "registry.example/busybox:1"}
 UID = "11111111-2222-3333-4444-555555555555"
 
 
@@ -52,7 +52,7 @@ async def test_a_run_records_what_the_reader_reads_and_removes_it(tmp_path: Path
 async def test_in_a_namespace_of_its_own_that_lets_it_in(tmp_path: Path) -> None:
     told: list[Mapping[str, Any]] = []
     async with foreign("node-stats", "namespaces", "node-reader") as there:
-        options = Options(kubeconfig=there.kubeconfig, agent_image="i", **READS)  # type: ignore[arg-type]
+        options = Options(kubeconfig=there.kubeconfig, agent_image="i", **READS)
         with FakeNode(there, tmp_path / "node").running() as node:
             async with OnFakes(options, undo=told.append, run="abc123") as seen:
                 await seen.prepare_nodes((NodeRequest(name="target", memory=None),))
@@ -83,7 +83,7 @@ async def test_a_crash_leaves_what_clean_removes(tmp_path: Path) -> None:
     async with foreign("node-stats", "node-reader") as there:
         file = tmp_path / "config"
         file.write_text(yaml.safe_dump(there.kubeconfig))
-        options = Options(kubeconfig=file, namespace="density", agent_image="i", **READS)  # type: ignore[arg-type]
+        options = Options(kubeconfig=file, namespace="density", agent_image="i", **READS)
         with FakeNode(there, tmp_path / "node").running() as node:
             undo = UndoFile.create(run="abc123")
             async with OnFakes(options, undo=undo, run="abc123") as seen:
