@@ -41,12 +41,12 @@ OPEN_PROC = (
 )
 WRITE_FAKE = f"dd of={FAKE} conv=notrunc status=none"
 COVER = (
-    f'grep -q " /density/meminfo /proc/meminfo " /proc/self/mountinfo || mount --bind {FAKE} /proc/meminfo'
+    f'grep -q "/density/meminfo /proc/meminfo " /proc/self/mountinfo || mount --bind {FAKE} /proc/meminfo'
 )
-UNCOVER = 'while grep -q " /density/meminfo /proc/meminfo " /proc/self/mountinfo; do umount /proc/meminfo || exit 1; done'
+UNCOVER = 'while grep -q "/density/meminfo /proc/meminfo " /proc/self/mountinfo; do umount /proc/meminfo || exit 1; done'
 RESTORE = (
     "changed=0; "
-    'if grep -q " /density/meminfo /proc/meminfo " /proc/self/mountinfo; then umount /proc/meminfo && changed=1; fi; '
+    'if grep -q "/density/meminfo /proc/meminfo " /proc/self/mountinfo; then umount /proc/meminfo && changed=1; fi; '
     'if [ -e "$1$2" ]; then mv "$1$2" "$1" && changed=1; fi; '
     'if [ -n "$3" ] && [ -e "$3" ]; then rm "$3" && changed=1; fi; '
     'if [ "$changed" = 1 ]; then systemctl restart kubelet && echo restored; fi'

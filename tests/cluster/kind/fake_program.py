@@ -34,7 +34,7 @@ REWRITTEN = {
     "/dev/kmsg": "/dev/kmsg",
     "/dev/kvm": "/dev/kvm",
 }
-WORDS = {'" /density/meminfo /proc/meminfo "': '"covered"', '" /run/density/proc "': '"second proc"'}
+WORDS = {'"/density/meminfo /proc/meminfo "': '"covered"', '" /run/density/proc "': '"second proc"'}
 PRISTINE = "kind: KubeletConfiguration\ncgroupRoot: /kubelet\nevictionHard: {nodefs.available: 0%}\n"
 MEMINFO = "MemTotal:       16777216 kB\nSwapTotal:             0 kB\n"
 
