@@ -43,10 +43,10 @@ async def greeted(
             and not ({one.fleet, "all"} & homeless_too and world.unschedulable(one.vmi))
         ]
 
-    def homeless() -> str:
-        """Return who is without a node for good, in the scheduler's words."""
+    def stranded() -> str:
+        """Return who is without a node, or a pod, for good, and why in the cluster's words."""
         for vmi in missing():
-            words = world.unschedulable(vmi)
+            words = (homeless := world.unschedulable(vmi)) or podless(world.vmis.get(vmi, {}))
             if not words:
                 since.pop(vmi, None)
             elif vmi not in since:
@@ -54,7 +54,7 @@ async def greeted(
                 # looked at again then, whether or not anything is recorded meanwhile
                 asyncio.get_running_loop().call_later(patience + 0.01, stream.wake)
             if words and clock() - since[vmi] >= patience:
-                return f"{vmi} is not scheduled: {words}"
+                return f"{vmi} {'is not scheduled' if homeless else 'has no pod'}: {words}"
         return ""
 
     def imageless() -> str:
@@ -67,7 +67,7 @@ async def greeted(
         return ""
 
     try:
-        why = await stream.until(lambda: homeless() or imageless() or not missing(), within=within)
+        why = await stream.until(lambda: stranded() or imageless() or not missing(), within=within)
     except Deadline as error:
         first = missing()[0]
         raise RunError(
@@ -87,6 +87,21 @@ async def greeted(
                 f"{one.vmi} ended before it said hello: its kernel did not get to the agent; "
                 f"artefacts/consoles/{one.name}.log has its last words, --guest-kernel chooses another kernel"
             )
+
+
+def podless(vmi: Mapping[str, Any]) -> str:
+    """Return why virt-controller could make no pod for a VMI ('' if it could): a quota, a LimitRange, Pod Security.
+
+    It says so by the condition Synchronized with the reason FailedCreate, and tries again with growing pauses.
+    """
+    for condition in (vmi.get("status") or {}).get("conditions") or ():
+        if (condition.get("type"), condition.get("status"), condition.get("reason")) == (
+            "Synchronized",
+            "False",
+            "FailedCreate",
+        ):
+            return str(condition.get("message") or "its pod could not be made")
+    return ""
 
 
 def _boots_a_distribution(manifest: Mapping[str, Any]) -> bool:

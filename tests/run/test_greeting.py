@@ -56,7 +56,8 @@ async def greet(
     world.expect_guest("ns/hog", "a")
     loop = asyncio.get_running_loop()
     for number, status in enumerate(seen):
-        loop.call_later(0.1 * number, stream.watch, "MODIFIED", pod(status))
+        item = status if "kind" in status else pod(status)
+        loop.call_later(0.1 * number, stream.watch, "MODIFIED", item)
     began = loop.time()
     with pytest.raises(RunError) as caught:
         await greeting.greeted(
@@ -81,6 +82,21 @@ async def test_one_that_finds_a_node_after_all_is_waited_for(
     took = await greet(tmp_path, UNSCHEDULED, {"phase": "Pending"})
     assert "said no hello within 0.6 s" in tmp_path.joinpath("reason").read_text()
     assert took >= 0.6
+
+
+async def test_a_guest_whose_pod_may_not_be_made_is_given_up(tmp_path: Path) -> None:
+    message = (
+        "failed to create virtual machine pod: pods is forbidden: exceeded quota: small, requested: pods=1"
+    )
+    condition = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "message": message}
+    seen = {
+        "kind": "VirtualMachineInstance",
+        "metadata": {"name": "hog", "namespace": "ns", "uid": "v1"},
+        "status": {"phase": "Pending", "conditions": [condition]},
+    }
+    took = await greet(tmp_path, seen)
+    assert tmp_path.joinpath("reason").read_text() == f"ns/hog has no pod: {message}"
+    assert took < 5.0
 
 
 async def test_an_image_that_is_not_to_be_had_is_named(tmp_path: Path) -> None:
