@@ -50,6 +50,8 @@ class FakeNode:
     """Commands that were run in pods."""
     refuse_daemonsets: str = ""
     reader_phase: str = "Running"
+    cut_after: int = 0
+    """Looks after which the first log is cut, 0: never."""
     pid: int = 0
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Pod name → pod."""
@@ -168,8 +170,13 @@ class FakeNode:
         await response.prepare(request)
         assert process.stdout is not None
         try:
+            looks = 0
             async for line in process.stdout:
                 await response.write(line)
+                looks += line == b"E\n"
+                if self.cut_after and looks == self.cut_after:
+                    self.cut_after = 0
+                    break
         except (ConnectionError, OSError):
             pass
         finally:

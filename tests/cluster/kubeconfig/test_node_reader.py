@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 from harness.cluster.base import NodeRequest, Reading
 from harness.cluster.errors import ClusterError
 from harness.cluster.kind.probe import NODE_PROGRAM, Owner
-from harness.cluster.kubeconfig import Options, node_pods
+from harness.cluster.kubeconfig import Options, node_pods, reading
 from harness.cluster.kubeconfig.reading import Stream
 from harness.embedded.api.resources import NAMESPACES
 from harness.records.model import Sample
@@ -96,6 +97,25 @@ async def test_a_crash_leaves_what_clean_removes(tmp_path: Path) -> None:
                 ("node-reader-delete", "deleted", "")
             ]
             assert node.pods("reader") == []
+
+
+async def test_a_log_that_is_cut_is_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "AGAIN", 0.05)
+    seen: list[Reading] = []
+    async with foreign("node-stats", "node-reader") as there:
+        with FakeNode(there, tmp_path / "node", cut_after=2).running():
+            async with cluster(there, **READS) as source:
+                handles = await source.prepare_nodes((NodeRequest(name="target", memory=None),))
+                async with asyncio.timeout(20), aclosing(source.probe(handles)) as probe:
+                    async for found in probe:
+                        seen.append(found)
+                        told = [r.fields["what"] for r in seen if r.stream == "note"]
+                        rows = [r for r in seen if r.fields.get("source") == "meminfo"]
+                        if "reconnect" in told and seen[-1] in rows and len(rows) >= 2:
+                            break
+    texts = [r.fields["text"] for r in seen if r.stream == "note" and r.fields["what"] == "reconnect"]
+    assert texts == ["worker: its log ended; reading it again"]
+    assert next(r.fields["what"] for r in seen if r.stream == "note") == "node-reader"
 
 
 async def test_what_is_in_its_way_is_one_line(tmp_path: Path) -> None:
