@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from harness.cluster import kubevirt, kubevirt_manifests
@@ -18,6 +19,7 @@ from harness.kube.resources import NODES
 from harness.rules.columns import column
 from harness.rules.errors import ColumnError
 
+RELEASE = re.compile(r"v\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
 APPLY = 120.0
 """Seconds for one kubectl command; the CRD is Established within a few."""
 
@@ -55,11 +57,23 @@ async def provide(
     except ColumnError:
         played = ""
     live.versions = {**live.versions, "kubevirt": observed, "kubevirtColumn": played}
+    caution = "" if settings.kubevirt_column else no_release(observed, played)
+    if caution:
+        progress(caution)
+        live.notes = {**live.notes, "kubevirt-column": caution}
     if manifests is not None:
         live.notes = {
             **live.notes,
             "kubevirt-manifests": f"{manifests.source} sha256:{manifests.digest[:16]}",
         }
+
+
+def no_release(observed: str, played: str) -> str:
+    """'' or a caution: a build that calls itself after a release may have another version's constants."""
+    if RELEASE.fullmatch(observed):
+        return ""
+    taken = f"the constants of {played} are taken" if played else "its constants are not known"
+    return f"KubeVirt {observed or '?'} is no release: {taken}; --kubevirt-column main for a build of main"
 
 
 async def _install(live: Live, manifests: kubevirt_manifests.Manifests, *, off: tuple[str, ...]) -> None:

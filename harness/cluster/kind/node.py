@@ -40,9 +40,7 @@ OPEN_PROC = (
     f'{{ grep -q " {PROC} " /proc/self/mountinfo || mount -t proc -o ro,nosuid,nodev,noexec proc {PROC}; }}'
 )
 WRITE_FAKE = f"dd of={FAKE} conv=notrunc status=none"
-COVER = (
-    f'grep -q "/density/meminfo /proc/meminfo " /proc/self/mountinfo || mount --bind {FAKE} /proc/meminfo'
-)
+COVER = f'grep -q "/density/meminfo /proc/meminfo " /proc/self/mountinfo || mount --bind {FAKE} /proc/meminfo'
 UNCOVER = 'while grep -q "/density/meminfo /proc/meminfo " /proc/self/mountinfo; do umount /proc/meminfo || exit 1; done'
 RESTORE = (
     "changed=0; "

@@ -13,6 +13,7 @@ import yaml
 from harness.cluster import kubevirt_manifests
 from harness.cluster.base import NodeRequest
 from harness.cluster.kind import config, kubelet, meminfo
+from harness.cluster.kind.installing import no_release
 from harness.cluster.kind.source import KindCluster
 from harness.resources import data_dir
 from harness.units import GIB, Bytes
@@ -125,6 +126,21 @@ def info(kubelet: str, runtime: str) -> dict[str, Any]:
 )  # fmt: skip
 def test_image_volumes_are_left_on_where_they_work(nodes: list[dict[str, Any]], off: tuple[str, ...]) -> None:
     assert kubevirt_manifests.traps(nodes) == off
+
+
+@pytest.mark.parametrize("version", ["v1.9.0", "v1.10.0-rc.1", "v1.6.0-alpha.0"])
+def test_a_release_is_believed_what_it_calls_itself(version: str) -> None:
+    assert no_release(version, "v1.9") == ""
+
+
+def test_a_build_of_main_may_call_itself_after_the_last_release() -> None:
+    """As on the recorded clusters, which had main's constants."""
+    assert no_release("v1.9.0-local", "v1.9") == (
+        "KubeVirt v1.9.0-local is no release: the constants of v1.9 are taken; --kubevirt-column main for a build of main"
+    )
+    assert no_release("", "") == (
+        "KubeVirt ? is no release: its constants are not known; --kubevirt-column main for a build of main"
+    )
 
 
 async def test_the_command_lines_of_a_run(kind: Scene) -> None:
