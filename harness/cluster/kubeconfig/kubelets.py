@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.cluster.base import NodeRequest, Undo
-from harness.cluster.errors import ClusterError, NotObservable
+from harness.cluster.errors import NODE_MEMORY, ClusterError, NotObservable
 from harness.cluster.kind import kubelet as files_of
 from harness.cluster.kind.calibrate import SIGNAL, calibrated
 from harness.cluster.kind.node import RESTORE, restore_arguments
@@ -145,13 +145,15 @@ def stood_in(request: NodeRequest, *, capacity: Bytes, used: Bytes) -> dict[str,
     if not any(SIGNAL in (request.kubelet.get(key) or {}) for key in ("evictionHard", "evictionSoft")):
         raise NotObservable(
             f"node {request.name} is to have {request.memory // MIB} MiB: on a node of {capacity // MIB} MiB only a "
-            f"threshold of {SIGNAL} could stand in for that, and the scenario asks for none"
+            f"threshold of {SIGNAL} could stand in for that, and the scenario asks for none",
+            lacks=NODE_MEMORY,
         )
     size = Bytes(request.memory + used)
     if size > capacity:
         raise NotObservable(
             f"node {request.name} needs {request.memory // MIB} MiB beside the {used // MIB} MiB that are used of the "
-            f"node's {capacity // MIB} MiB"
+            f"node's {capacity // MIB} MiB",
+            lacks=NODE_MEMORY,
         )
     return calibrated(request.kubelet, machine=capacity, node=size)
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.rules.durations import parse_duration
 from harness.rules.errors import RulesError
 from harness.rules.quantities import Quantity
 
@@ -32,15 +33,20 @@ def at(tree: Any, path: tuple[str, ...]) -> Any:
 
 
 def same(asked: Any, there: Any) -> bool:
-    """Whether two settings mean the same: equal, or equal quantities (`0.5Gi`, `512Mi`)."""
+    """Whether two settings mean the same: equal, or equal quantities (`0.5Gi`, `512Mi`) or durations (`1m`, `60s`)."""
     if asked == there:
         return True
     try:
-        return (
-            isinstance(asked, str | int)
-            and isinstance(there, str | int)
-            and Quantity.of(asked).cmp(Quantity.of(there)) == 0
-        )
+        if not (isinstance(asked, str | int) and isinstance(there, str | int)):
+            return False
+        return Quantity.of(asked).cmp(Quantity.of(there)) == 0
+    except RulesError:
+        return _same_duration(asked, there)
+
+
+def _same_duration(asked: Any, there: Any) -> bool:
+    try:
+        return bool(parse_duration(str(asked)) == parse_duration(str(there)))
     except RulesError:
         return False
 

@@ -187,8 +187,11 @@ def test_what_the_node_uses_already_comes_on_top() -> None:
 
 def test_what_can_not_be_stood_in_for_is_not_observable() -> None:
     (one,) = request(1 * GIB, {"maxPods": 20})
-    with pytest.raises(NotObservable, match=r"only a threshold of memory\.available could stand in"):
+    with pytest.raises(
+        NotObservable, match=r"only a threshold of memory\.available could stand in"
+    ) as caught:
         stood_in(one, capacity=Bytes(64 * GIB), used=Bytes(0))
+    assert caught.value.lacks == "node-memory", "what a baseline's unless excuses"
     (two,) = request(60 * GIB, WANTED)
     with pytest.raises(
         NotObservable, match="needs 61440 MiB beside the 8192 MiB that are used of the node's 65536"

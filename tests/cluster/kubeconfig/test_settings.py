@@ -18,6 +18,19 @@ def test_equal_quantities_are_the_same_setting() -> None:
     assert differing({"failSwapOn": False}, there) == (("failSwapOn", False, None),)
 
 
+def test_equal_durations_are_the_same_setting() -> None:
+    """metav1.Duration is served as Go prints it."""
+    there = {
+        "evictionPressureTransitionPeriod": "1m0s",
+        "evictionSoftGracePeriod": {"memory.available": "1m30s"},
+    }
+    assert differing({"evictionPressureTransitionPeriod": "60s"}, there) == ()
+    assert differing({"evictionSoftGracePeriod": {"memory.available": "90s"}}, there) == ()
+    assert differing({"evictionPressureTransitionPeriod": "30s"}, there) == (
+        ("evictionPressureTransitionPeriod", "30s", "1m0s"),
+    )
+
+
 def test_what_the_cr_does_not_say_is_kubevirts_default() -> None:
     asked = {"developerConfiguration": {"memoryOvercommit": 100}}
     assert differing(asked, {}, KUBEVIRT_DEFAULTS) == ()
