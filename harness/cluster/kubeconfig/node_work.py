@@ -52,6 +52,10 @@ def insist(options: Options, access: Access) -> None:
         )
 
 
+def _unwritten(_entry: Mapping[str, Any]) -> None:
+    """Keep no entry."""
+
+
 class NodeWork:
     """One run's work on nodes. `address`: `kubeconfig` and `context`, for undoing after a crash."""
 
@@ -59,6 +63,8 @@ class NodeWork:
         self, options: Options, connection: Connection, *, undo: Undo, run: str, address: Mapping[str, str]
     ) -> None:
         self._options = options
+        if not address["kubeconfig"]:  # a document can't be read again by who cleans up
+            undo = _unwritten
         self._undo = undo
         self._address = address
         namespace = options.namespace or f"density-nodes-{run}"

@@ -34,9 +34,10 @@ def request(memory: int | None, kubelet: Mapping[str, Any]) -> tuple[NodeRequest
     return (NodeRequest(name="target", memory=size, kubelet=kubelet),)
 
 
-def allowed(there: Foreign, told: Any) -> KubeconfigCluster:
+def allowed(there: Foreign, told: Any, file: Path) -> KubeconfigCluster:
+    file.write_text(yaml.safe_dump(there.kubeconfig))
     options = Options(
-        kubeconfig=there.kubeconfig,
+        kubeconfig=file,
         namespace="density",
         agent_image=IMAGE,
         allow_kubelet_config=True,
@@ -51,7 +52,7 @@ async def test_settings_are_made_and_put_back(tmp_path: Path, drop_ins: bool) ->
     async with foreign("node-stats", "kubelet-settings") as there:
         with FakeNode(there, tmp_path / "node", drop_ins=drop_ins).running() as node:
             before = (node.here / "config.yaml").read_text()
-            async with allowed(there, told.append) as seen:
+            async with allowed(there, told.append, tmp_path / "config") as seen:
                 (handle,) = await seen.prepare_nodes(request(GIB, WANTED))
                 assert handle.memory == GIB
                 assert node.effective["evictionHard"]["memory.available"] == "200Mi"

@@ -53,7 +53,9 @@ async def test_a_run_records_what_the_reader_reads_and_removes_it(tmp_path: Path
 async def test_in_a_namespace_of_its_own_that_lets_it_in(tmp_path: Path) -> None:
     told: list[Mapping[str, Any]] = []
     async with foreign("node-stats", "namespaces", "node-reader") as there:
-        options = Options(kubeconfig=there.kubeconfig, agent_image="i", **READS)
+        file = tmp_path / "config"
+        file.write_text(yaml.safe_dump(there.kubeconfig))
+        options = Options(kubeconfig=file, agent_image="i", **READS)
         with FakeNode(there, tmp_path / "node").running() as node:
             async with OnFakes(options, undo=told.append, run="abc123") as seen:
                 await seen.prepare_nodes((NodeRequest(name="target", memory=None),))
