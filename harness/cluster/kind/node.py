@@ -88,7 +88,7 @@ class Offer:
     """
 
     reported: str
-    """When the kubelet last patched its status (the Ready condition's lastHeartbeatTime)."""
+    """Which node, and when its kubelet last patched its status (the Ready condition's lastHeartbeatTime); '' if never."""
     schedulable: bool
     devices: frozenset[str]
     """Of virt-handler's device plugins, those of which there are some."""
@@ -99,9 +99,11 @@ class Offer:
         status = node.get("status") or {}
         none: Mapping[str, Any] = {}
         ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), none)
+        heartbeat = ready.get("lastHeartbeatTime")
         labels = node["metadata"].get("labels") or {}
         return cls(
-            reported=str(ready.get("lastHeartbeatTime") or ""),
+            # whole seconds: a node that was registered anew within one has another uid
+            reported=f"{node['metadata'].get('uid', '')} {heartbeat}" if heartbeat else "",
             schedulable=labels.get(SCHEDULABLE) == "true",
             devices=frozenset(
                 name
