@@ -28,6 +28,11 @@ def load(path: Path) -> dict[str, Any]:
         raise ClusterError(f"kind config {path}: it must have kind: Cluster")
     if not any(node.get("role") == "worker" for node in document.get("nodes") or ()):
         raise ClusterError(f"kind config {path}: it must have a worker, nodes under test are workers")
+    for node in document["nodes"]:
+        for mount in node.get("extraMounts") or ():
+            if mount.get("hostPath"):
+                # relative to the working directory, as kind has it; ours when it is called is another one
+                mount["hostPath"] = str(Path(mount["hostPath"]).absolute())
     return document
 
 

@@ -68,6 +68,19 @@ def test_the_cluster_config(cgroup: Any) -> None:
     assert template == config.load(data_dir("kind-config") / "cluster.yaml")
 
 
+def test_what_a_config_mounts_is_found_from_where_kind_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "kind.yaml"
+    path.write_text(
+        "kind: Cluster\nnodes: [{role: worker, extraMounts: [{hostPath: ./images, containerPath: /images}, "
+        "{hostPath: /lib/modules, containerPath: /lib/modules}]}]\n"
+    )
+    (worker,) = config.load(path)["nodes"]
+    assert [mount["hostPath"] for mount in worker["extraMounts"]] == [f"{tmp_path}/images", "/lib/modules"]
+
+
 def test_meminfo() -> None:
     golden("meminfo-1Gi", meminfo.render(GIB))
     assert len(meminfo.render(Bytes(1 << 44))) == len(meminfo.render(GIB)), "overwritten in place"
