@@ -28,7 +28,7 @@ lint: setup ## ruff, mypy strict, import contracts
 
 e2e: setup ## the main job: scenarios on real guests, one test per claim (CLUSTER=local|kind|kubeconfig; FULL=1: every topic, 40 min)
 ifeq ($(CLUSTER),kind)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,e2e]'
+	@$(PY) -c 'import pytest_kind' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,e2e]'
 endif
 	$(PY) -m pytest suites --density-cluster=$(CLUSTER) $(TIER) --junitxml=junit-e2e.xml $(ARGS)
 
