@@ -189,8 +189,13 @@ def _span(what: str, low: float | None, high: float | None, unit: str = "") -> l
     return [f"{' and '.join(found)}{tail}"] if found else []
 
 
+_FEW = MIB / 100
+"""Bytes below which nobody reads MiB: "at least 1 B merged" is any at all."""
+
+
 def _mebibytes(what: str, low: float | None, high: float | None) -> list[str]:
-    return _span(what, _scaled(low, MIB), _scaled(high, MIB), "MiB")
+    few = any(bound is not None and 0 < abs(bound) < _FEW for bound in (low, high))
+    return _span(what, low, high, "B") if few else _span(what, _scaled(low, MIB), _scaled(high, MIB), "MiB")
 
 
 def _shares(what: str, low: float | None, high: float | None) -> list[str]:

@@ -66,6 +66,7 @@ WORDS: list[tuple[Any, str]] = [
         "holds-bytes of a: pss growth since start at end, at least 1 MiB, at most 50 % of its memory",
     ),
     (Ksm(of="all", run=1, min_share=0.9), "ksm of all: run 1, at least 90 % of what could be"),
+    (Ksm(of="all", min=Bytes(1)), "ksm of all: at least 1 B merged"),
     (
         Swap(of="all", max=Bytes(0), pressure=False),
         "swap of all: at most 0 MiB in use at the end, without MemoryPressure",
