@@ -297,11 +297,20 @@ class TimelineReader:
         nodes = [lane for lane in self.nodes.values() if lane.available]
         guests = [lane for lane in self.guests.values() if lane.held or lane.working_set or lane.marks]
         return Timeline(
-            nodes=sorted(nodes, key=lambda lane: lane.name),
-            guests=sorted(guests, key=lambda lane: lane.name),
+            nodes=sorted(nodes, key=lambda lane: natural(lane.name)),
+            guests=sorted(guests, key=lambda lane: natural(lane.name)),
             actions=self.actions,
             end=self.end,
         )
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts `guest-2` before `guest-10`."""
+    # By length, then digit by digit: a number of five thousand digits is no number to Python.
+    return [
+        (len(digits), digits) if part.isdecimal() and (digits := part.lstrip("0")) is not None else (-1, part)
+        for part in re.split(r"([0-9]+)", name)
+    ]
 
 
 def _sidecars(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 from harness.records import model
 from harness.records.reading import Reading
 from harness.report.picture import draw_timeline
-from harness.report.timeline import Series, Timeline, read_timeline, threshold_mib
+from harness.report.timeline import Series, Timeline, natural, read_timeline, threshold_mib
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 
@@ -61,6 +61,11 @@ def test_a_series_is_cut_where_nothing_was_sampled() -> None:
     for t in (0.0, 0.5, 1.0, 9.0, 9.5):
         series.add(t, 1.0)
     assert [len(s) for s in series.segments] == [3, 2]
+
+
+def test_guests_are_in_the_order_of_their_numbers() -> None:
+    assert sorted(["n/g-10", "n/g-2", "n/g", "n/a-3"], key=natural) == ["n/a-3", "n/g", "n/g-2", "n/g-10"]
+    assert sorted(["g-" + "9" * 5000, "g-1"], key=natural)[0] == "g-1"
 
 
 def test_thresholds_are_read_as_configured() -> None:

@@ -18,6 +18,7 @@ from harness.report.compare.table import Comparison, Group, tabulate_runs
 from harness.report.html import ENVIRONMENT
 from harness.report.markdown import escape
 from harness.report.text import number
+from harness.report.timeline import natural
 from harness.spec.matrix import slug_of
 from harness.spec.model import Scenario
 from harness.units import MIB
@@ -49,11 +50,7 @@ def settings(observations: Sequence[Observation]) -> tuple[Setting, ...]:
         Setting(name=name, slug=slug_of(name) or "all", comparison=tabulate_runs(runs, "technique"))
         for name, runs in grouped.items()
     ]
-    return tuple(sorted(found, key=lambda s: (-len(s.comparison.groups), _natural(s.name))))
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return tuple(sorted(found, key=lambda s: (-len(s.comparison.groups), natural(s.name))))
 
 
 def setup(scenario: Scenario) -> str:
@@ -157,7 +154,7 @@ def _killed(group: Group) -> str:
 
 def _curve(found: Sequence[Setting]) -> str:
     """Survivors of those that fit, technique by setting, of the techniques that were looked at in several."""
-    ordered = sorted(found, key=lambda s: _natural(s.name))
+    ordered = sorted(found, key=lambda s: natural(s.name))
     by = {s.name: {g.name: g for g in s.comparison.groups} for s in ordered}
     names = [
         g.name for g in _ordered(found[0].comparison) if sum(g.name in groups for groups in by.values()) > 1
