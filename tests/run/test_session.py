@@ -162,7 +162,9 @@ async def test_a_control_gets_the_same_load_and_vouches_for_the_run(tmp_path: Pa
     assert main.findings_path.read_bytes() == before
 
 
-async def test_the_control_of_a_run_in_which_nobody_dies_is_watched_as_long_and_no_longer(tmp_path: Path) -> None:
+async def test_the_control_of_a_run_in_which_nobody_dies_is_watched_as_long_and_no_longer(
+    tmp_path: Path,
+) -> None:
     body = (
         "workload:\n  - {when: {fleet: all, is: Ready}, grow: {fleet: [hog], to: 10Mi, rate: 100Mi/s}}\n"
         "requires: [{survives: {fleet: all}}]\n"
