@@ -150,8 +150,9 @@ def test_after_kill_9_anywhere_clean_leaves_nothing(here: Place, number: int) ->
 def test_the_whole_machine_is_as_it_was(here: Place) -> None:
     """Strict: no other harness may run meanwhile."""
     look = leftovers()
-    before = look.snapshot()
+    machine = look.Machine()
+    before = machine.snapshot()
     kill_at(here, "hard-eviction", FILL, 3.0)
     done = here.density("run", ROAD / "container-oom-at-limit.yaml", within=120)
     assert done.code == 0, done
-    assert look.differences(before, look.snapshot()) == []
+    assert look.differences(before, machine.snapshot()) == []
