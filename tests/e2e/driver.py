@@ -221,7 +221,11 @@ class Place:
             *(f"process {line}" for line in self.processes()),
             *(f"undo file {path.name}" for path in self.undo.glob("*")),
             *(f"file {path}" for path in self.temporary.rglob("*")),
-            *(f"cgroup {path}" for path in leftovers().Machine().cgroups() if self.runs_seen & set(Path(path).parts)),
+            *(
+                f"cgroup {path}"
+                for path in leftovers().Machine().cgroups()
+                if self.runs_seen & set(Path(path).parts)
+            ),
         ]
 
     def close(self) -> None:
