@@ -156,21 +156,44 @@ def test_a_build_of_main_may_call_itself_after_the_last_release() -> None:
     )
 
 
-async def test_the_command_lines_of_a_run(kind: Scene) -> None:
+PODMAN = {
+    # `podman info --format {{json .}}` of a rootless podman 5
+    "host": {
+        "arch": "amd64",
+        "cgroupVersion": "v2",
+        "memTotal": 16 << 30,
+        "security": {"rootless": True},
+    },
+    "store": {"graphRoot": "/nowhere"},
+    "version": {"Version": "5.4.2"},
+}
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+async def test_the_command_lines_of_a_run(kind: Scene, engine: str) -> None:
     world = kind.world
-    world.write("info.json", {**yaml.safe_load((world.root / "info.json").read_text()), "CgroupVersion": "1"})
+    docker = {**yaml.safe_load((world.root / "info.json").read_text()), "CgroupVersion": "1"}
+    world.write("info.json", PODMAN if engine == "podman" else docker)
     pool = world.pool(
-        image="kindest/node:v1.36.2@sha256:" + "0" * 64, keep=True, allowance="0", guest_allowance="0"
+        engine=engine,
+        image="kindest/node:v1.36.2@sha256:" + "0" * 64,
+        keep=True,
+        allowance="0",
+        guest_allowance="0",
     )
     async with pool, KindCluster(undo=lambda _: None, run="abc123", pool=pool) as cluster:
         name = cluster.live.name
         await cluster.prepare_nodes((NodeRequest(name="n", memory=GIB, kubelet=FRAGMENT),))
         patch = cluster.guest_settings(nonce="00ff", deaf=True)
+        assert (
+            cluster.qualifiers["engine"]
+            == {"docker": "docker 28.2.2", "podman": "podman 5.4.2, rootless"}[engine]
+        )
     lines = [" ".join(call).replace(str(world.root), "WORLD").replace(name, "NAME") for call in world.calls()]
     text = "\n".join(
         line if "density-kind-" not in line else f"{line.partition('/tmp/')[0]}SCRATCH" for line in lines
     )
-    golden("commands.txt", text + "\n")
+    golden(f"commands-{engine}.txt", text + "\n")
     golden("vmi-patch.yaml", dump(patch))
 
 
