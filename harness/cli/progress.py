@@ -77,7 +77,8 @@ class View:
                 self._world.expect_guest(record.target, str(record.args.get("nonce", "")))
             case Action(what="step-start"):
                 whose = [*record.args.get("fleets", ()), *record.args.get("daemons", ())]
-                self._line(f"step {record.target}: {record.args.get('verb')} {', '.join(whose)}")
+                about = ", ".join(whose) or "the machine"
+                self._line(f"step {record.target}: {record.args.get('verb')} {about}")
             case Action(what="step-done" | "window-end"):
                 self._line(f"{record.what} {record.target} {record.args.get('reason', '')}".rstrip())
             case Kernel():
