@@ -133,6 +133,8 @@ _BETA_ON_MAIN_ONLY: Final = frozenset(("DecentralizedLiveMigration",))
 DEFAULT_COLUMN: Final = "main"
 _ALIASES: Final = {"latest": "main", "v1.10": "main"}
 _VERSION: Final = re.compile(r"v?(1\.\d+)(?:\.(\d+))?(?:[.\-+].*)?", re.ASCII)
+_RELEASE: Final = re.compile(r"v\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?", re.ASCII)
+NEWEST_RELEASE: Final = "v1.9"
 _RENDERS_SINCE: Final = 4
 """Of v1.6: v1.6.4 got v1.7's renderer, which makes requests from the guest's memory, instead of the webhook."""
 
@@ -149,6 +151,21 @@ def column(name: str) -> Column:
         return _patched(COLUMNS[key], None if match is None else match[2])
     except KeyError:
         raise ColumnError(f"no KubeVirt version column {name!r}; known are {', '.join(COLUMNS)}") from None
+
+
+def observed(version: str) -> Column:
+    """Return the column of a running build by what it calls itself (`observedKubeVirtVersion`). Raises ColumnError.
+
+    What calls itself after the newest release and is none (`v1.9.0-local`, `v1.9.0-12-gabc`) is a build of what came after:
+    so it was on every recorded cluster, whose v1.9.0-local has main's constants.
+    """
+    found = column(version)
+    return COLUMNS["main"] if found.name == NEWEST_RELEASE and not is_release(version) else found
+
+
+def is_release(version: str) -> bool:
+    """Tell a release or its candidates (`v1.9.0`, `v1.9.0-rc.1`) from builds of somebody's own."""
+    return _RELEASE.fullmatch(version) is not None
 
 
 def _patched(column: Column, patch: str | None) -> Column:

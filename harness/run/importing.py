@@ -18,6 +18,8 @@ from harness.records.errors import BadRecording, RecordsError, WriteFailed
 from harness.records.importing import Recording, sha256
 from harness.records.model import SCHEMA_VERSION, Provenance
 from harness.records.rundir import RunDirectory, run_id
+from harness.rules.columns import observed
+from harness.rules.errors import RulesError
 from harness.spec.model import Scenario
 
 CLUSTER = "imported"
@@ -33,10 +35,10 @@ class EvidenceRefused(RecordsError):
 
 def column_of(version: str) -> str:
     """Return the column of constants of an observed KubeVirt version (`v1.8.2` → `v1.8`), or ''."""
-    parts = version.removeprefix("v").split(".")
-    if len(parts) < 2 or not all(part.isdigit() for part in parts[:2]):
+    try:
+        return observed(version).name
+    except RulesError:
         return ""
-    return f"v{parts[0]}.{parts[1]}"
 
 
 def import_recording(recording: Path, scenario: Scenario, runs_root: Path) -> RunDirectory:

@@ -270,5 +270,9 @@ def test_what_holds_no_records_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_columns() -> None:
     assert column_of("v1.8.2") == "v1.8"
-    assert column_of("v1.9.0-local") == "v1.9"
+    assert (column_of("v1.9.0"), column_of("v1.9.0-local"), column_of("v1.8.3-local")) == (
+        "v1.9",
+        "main",
+        "v1.8",
+    )
     assert column_of("") == column_of("devel") == ""

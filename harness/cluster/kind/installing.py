@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from harness.cluster import kubevirt, kubevirt_manifests
@@ -16,10 +15,10 @@ from harness.cluster.kubevirt import Progress
 from harness.kube.connection import connect
 from harness.kube.objects import Objects
 from harness.kube.resources import NODES
-from harness.rules.columns import column
+from harness.rules.columns import is_release
+from harness.rules.columns import observed as column_of
 from harness.rules.errors import ColumnError
 
-RELEASE = re.compile(r"v\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
 APPLY = 120.0
 """Seconds for one kubectl command; the CRD is Established within a few."""
 
@@ -53,7 +52,7 @@ async def provide(
     developer = ((cr.get("spec") or {}).get("configuration") or {}).get("developerConfiguration") or {}
     live.emulation = bool(developer.get("useEmulation"))
     try:
-        played = column(observed).name
+        played = column_of(observed).name
     except ColumnError:
         played = ""
     live.versions = {**live.versions, "kubevirt": observed, "kubevirtColumn": played}
@@ -70,10 +69,10 @@ async def provide(
 
 def no_release(observed: str, played: str) -> str:
     """'' or a caution: a build that calls itself after a release may have another version's constants."""
-    if RELEASE.fullmatch(observed):
+    if is_release(observed):
         return ""
     taken = f"the constants of {played} are taken" if played else "its constants are not known"
-    return f"KubeVirt {observed or '?'} is no release: {taken}; --kubevirt-column main for a build of main"
+    return f"KubeVirt {observed or '?'} is no release: {taken}; --kubevirt-column says otherwise"
 
 
 async def _install(live: Live, manifests: kubevirt_manifests.Manifests, *, off: tuple[str, ...]) -> None:

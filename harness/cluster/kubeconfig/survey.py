@@ -11,7 +11,7 @@ from harness.kube import node as kubelet
 from harness.kube.errors import ApiError, Forbidden, KubeError, NotFound, Unauthorized, Unreachable
 from harness.kube.objects import Objects
 from harness.kube.resources import KUBEVIRTS, NODES
-from harness.rules.columns import column as column_of
+from harness.rules.columns import observed as column_of
 from harness.rules.errors import RulesError
 from harness.rules.quantities import parse_bytes
 from harness.units import Bytes
