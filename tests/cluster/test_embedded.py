@@ -47,7 +47,9 @@ async def test_nodes_and_configuration_are_there_for_whoever_asks_the_api() -> N
 async def test_too_little_memory_is_not_observable_and_a_kubelet_that_would_not_start_is_an_error() -> None:
     async with AgentCluster() as cluster:
         assert cluster.capabilities()["node-memory"] == "yes"
-        with pytest.raises(NotObservable, match="5120 MiB do not fit this machine, which has 4096 MiB") as told:
+        with pytest.raises(
+            NotObservable, match="5120 MiB do not fit this machine, which has 4096 MiB"
+        ) as told:
             await cluster.prepare_nodes(
                 (NodeRequest(name="a", memory=Bytes(4 * GIB)), NodeRequest(name="b", memory=Bytes(GIB)))
             )

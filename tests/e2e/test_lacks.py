@@ -188,7 +188,7 @@ def test_what_a_technique_needs_is_told_and_nothing_is_judged_without_it(
     here.prefix = changed(script)
     # a place in memory takes no swap file
     memory = {"TMPDIR": "/dev/shm"} if name == "swap" else {}
-    doctor = here.density("doctor", **memory)
+    doctor = here.density("doctor", within=60, **memory)
     assert re.search(rf"^{name} +no ", doctor.out, re.MULTILINE), doctor
     assert says in doctor.out, doctor
     done = here.density("run", technique(here, name, host=host, expected=expected), within=60, **memory)

@@ -78,7 +78,11 @@ def test_the_machine_is_tuned_by_a_step_without_a_fleet() -> None:
     (step,) = steps("- {name: faster, tune: {ksm: {run: 1, pages_to_scan: 5000, sleep_millisecs: 10}}}")
     assert (step.verb, step.fleets, step.when) == ("tune", (), FIRST)
     assert step.ksm is not None
-    assert list(step.ksm.files.items()) == [("pages_to_scan", "5000"), ("sleep_millisecs", "10"), ("run", "1")]
+    assert list(step.ksm.files.items()) == [
+        ("pages_to_scan", "5000"),
+        ("sleep_millisecs", "10"),
+        ("run", "1"),
+    ]
 
 
 def test_disk_and_display() -> None:

@@ -51,7 +51,15 @@ def python_entries(modules: Mapping[str, bytes]) -> list[cpio.Entry]:
     }
     files |= {f"app/{path.relative_to(ROOT)}": path for path in (ROOT / "harness/rules").glob("*.py")}
     kubelet = ("embedded/kubelet/__init__", "embedded/kubelet/shapes")
-    for name in ("__init__", "units", "embedded/__init__", *kubelet, "run/__init__", "run/errors", "run/undo"):
+    for name in (
+        "__init__",
+        "units",
+        "embedded/__init__",
+        *kubelet,
+        "run/__init__",
+        "run/errors",
+        "run/undo",
+    ):
         files[f"app/harness/{name}.py"] = ROOT / f"harness/{name}.py"
     init = f"#!{PYTHON}\nimport sys\nsys.path.insert(0, '/app')\n"
     checks = (ROOT / "tests/embedded/machine/v2_checks.py").read_text(encoding="utf-8")
