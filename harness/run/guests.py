@@ -21,6 +21,8 @@ SILENCE = 120.0
 MOST_SHARE = 0.9
 """Of MemAvailable at hello: beyond, the guest's own OOM killer ends the agent, which is its init."""
 PAGE = 4096
+SPARE = 1 << 20
+"""Bytes left below that share, for what a guest uses between its hello and the command."""
 
 
 class Wire(Protocol):
@@ -118,7 +120,9 @@ class Guests:
         available = self._world.guests[vmi].mem_available
         if available is None:
             raise GuestError(f"{vmi}: a percentage needs the MemAvailable of its hello, which was not seen")
-        return Bytes(int(available * (amount.share or 0.0)) // PAGE * PAGE)
+        # The agent refuses more than that share of what is available when the command comes; hellos differ by some 100 KiB.
+        most = int(available * MOST_SHARE) - SPARE
+        return Bytes(max(0, min(int(available * (amount.share or 0.0)), most)) // PAGE * PAGE)
 
     def most(self, vmi: str) -> Bytes:
         """What a guest may be asked to hold at most."""

@@ -187,7 +187,7 @@ async def test_a_ramp_ends_when_the_node_has_as_little_as_wanted(tmp_path: Path)
         tasks.create_task(stage.workload.run())
         await settle()
         # 90 % of 100 MiB
-        assert stage.wires["hog"].lines == ["1 grow to=94371840 rate=5242880 pages=unique seed=1"]
+        assert stage.wires["hog"].lines == ["1 grow to=93323264 rate=5242880 pages=unique seed=1"]
         stage.available(441)
         await settle()
         assert len(stage.wires["hog"].lines) == 1
