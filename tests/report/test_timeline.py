@@ -65,7 +65,7 @@ def test_a_series_is_cut_where_nothing_was_sampled() -> None:
 
 def test_guests_are_in_the_order_of_their_numbers() -> None:
     assert sorted(["n/g-10", "n/g-2", "n/g", "n/a-3"], key=natural) == ["n/a-3", "n/g", "n/g-2", "n/g-10"]
-    assert sorted(["g-" + "9" * 5000, "g-1"], key=natural)[0] == "g-1"
+    assert min(["g-" + "9" * 5000, "g-1"], key=natural) == "g-1"
 
 
 def test_thresholds_are_read_as_configured() -> None:
