@@ -23,8 +23,6 @@ KILL: Final = Seconds(3.0)
 """From the decision until the victim's memory is free: SIGKILL after 2 s, and the end of a large process."""
 FASTEST: Final = Bytes(320 * MIB)
 """Bytes per second one guest fills at most under TCG."""
-PRIMER: Final = Bytes(20 * MIB)
-"""What the agent holds beyond what it is asked for; part of the idle working set."""
 BAND: Final = 0.25
 """Idle working sets are taken as known to this share only."""
 

@@ -110,11 +110,6 @@ class RunView:
         return frozenset(c.line for c in self.cited)
 
 
-def load_view(path: Path, claims: Mapping[str, Claim]) -> RunView:
-    """Read a run directory's provenance and findings. Raises ReportError when it was never judged."""
-    return make_view(RunDirectory.open(path).provenance, load_findings(path), claims)
-
-
 def load_findings(path: Path) -> Findings:
     """Read a run directory's findings. Raises ReportError when it was never judged, or by a newer program."""
     findings_file = path / "findings.json"

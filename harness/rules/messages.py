@@ -18,8 +18,6 @@ from harness.units import Bytes
 EVICTED: Final = "Evicted"
 EVICTION_THRESHOLD_MET: Final = ("EvictionThresholdMet", "Attempting to reclaim memory")
 """Reason and message of the node's Warning event."""
-DISRUPTION_TARGET: Final = ("DisruptionTarget", "TerminationByKubelet")
-"""Type and reason of the pod condition an eviction leaves."""
 MEMORY_PRESSURE_TAINT: Final = "node.kubernetes.io/memory-pressure"
 
 SHUT_DOWN: Final = ("Normal", "Stopped", "The VirtualMachineInstance was shut down.")

@@ -21,7 +21,6 @@ KINDS: Final = (
     "VirtualMachineInstance", "VirtualMachine", "KubeVirt", "VirtualMachineInstancetype",
     "VirtualMachineClusterInstancetype", "VirtualMachinePreference", "VirtualMachineClusterPreference",
 )  # fmt: skip
-VERSIONS: Final = ("v1", "v1alpha3")
 DEPRECATED_V1ALPHA3: Final = "kubevirt.io/v1alpha3 is now deprecated and will be removed in a future release."
 """Warning header (299) of every request to v1alpha3; the object is stored as v1."""
 Step = str | int

@@ -380,9 +380,6 @@ KINDS: Mapping[str, type[Expectation]] = {
 }
 """Name in files → class. The list is closed; a name not here is a usage error."""
 
-OF_NODES = ("allocatable", "configz")
-"""Kinds whose `of` is a node of the scenario (written `node:` in files; left out it is `all`)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:

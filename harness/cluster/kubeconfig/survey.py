@@ -20,7 +20,6 @@ EMBEDDED_VERSION = "+density.embedded"
 EMBEDDED_ANNOTATION = "density.dev/embedded"
 SCHEDULABLE = "kubevirt.io/schedulable"
 _KEEPS_OFF = frozenset({"NoSchedule", "NoExecute"})
-_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,11 +71,6 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def micro_timestamp(moment: datetime) -> str:
-    """Spell a time as metav1.MicroTime does."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def utc_now() -> datetime:
     """Return the wall clock's time, aware."""
     return datetime.now(UTC)
