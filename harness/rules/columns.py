@@ -163,6 +163,14 @@ def observed(version: str) -> Column:
     return COLUMNS["main"] if found.name == NEWEST_RELEASE and not is_release(version) else found
 
 
+def observed_name(version: str) -> str:
+    """Return that column's name, '' where none is known for what a build calls itself."""
+    try:
+        return observed(version).name
+    except ColumnError:
+        return ""
+
+
 def is_release(version: str) -> bool:
     """Tell a release or its candidates (`v1.9.0`, `v1.9.0-rc.1`) from builds of somebody's own."""
     return _RELEASE.fullmatch(version) is not None

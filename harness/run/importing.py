@@ -18,8 +18,7 @@ from harness.records.errors import BadRecording, RecordsError, WriteFailed
 from harness.records.importing import Recording, sha256
 from harness.records.model import SCHEMA_VERSION, Provenance
 from harness.records.rundir import RunDirectory, run_id
-from harness.rules.columns import observed
-from harness.rules.errors import RulesError
+from harness.rules.columns import observed_name
 from harness.spec.model import Scenario
 
 CLUSTER = "imported"
@@ -31,14 +30,6 @@ CONTROL_FINDINGS = "control-findings.json"
 
 class EvidenceRefused(RecordsError):
     """The recording can't be what it is said to be."""
-
-
-def column_of(version: str) -> str:
-    """Return the column of constants of an observed KubeVirt version (`v1.8.2` → `v1.8`), or ''."""
-    try:
-        return observed(version).name
-    except RulesError:
-        return ""
 
 
 def import_recording(recording: Path, scenario: Scenario, runs_root: Path) -> RunDirectory:
@@ -122,7 +113,7 @@ def _provenance(
         qualifiers={k: v for k, v in sorted({**survey.qualifiers, **_named(survey)}.items()) if v},
         versions={
             k: v
-            for k, v in {"kubevirtColumn": column or column_of(survey.kubevirt), **_named(survey)}.items()
+            for k, v in {"kubevirtColumn": column or observed_name(survey.kubevirt), **_named(survey)}.items()
             if v
         },
         kubelet=survey.kubelet,

@@ -13,7 +13,8 @@ import pytest
 from harness.records.errors import BadRecording
 from harness.records.model import End, Guest, Kernel, Note, Provenance, Watch
 from harness.records.rundir import RunDirectory
-from harness.run.importing import EvidenceRefused, column_of, import_recording
+from harness.rules.columns import observed_name
+from harness.run.importing import EvidenceRefused, import_recording
 from harness.spec.model import FleetSpec, Scenario, Source, Stated
 from harness.units import Seconds
 
@@ -269,10 +270,10 @@ def test_what_holds_no_records_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_columns() -> None:
-    assert column_of("v1.8.2") == "v1.8"
-    assert (column_of("v1.9.0"), column_of("v1.9.0-local"), column_of("v1.8.3-local")) == (
+    assert observed_name("v1.8.2") == "v1.8"
+    assert (observed_name("v1.9.0"), observed_name("v1.9.0-local"), observed_name("v1.8.3-local")) == (
         "v1.9",
         "main",
         "v1.8",
     )
-    assert column_of("") == column_of("devel") == ""
+    assert observed_name("") == observed_name("devel") == ""

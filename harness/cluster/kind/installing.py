@@ -15,9 +15,7 @@ from harness.cluster.kubevirt import Progress
 from harness.kube.connection import connect
 from harness.kube.objects import Objects
 from harness.kube.resources import NODES
-from harness.rules.columns import is_release
-from harness.rules.columns import observed as column_of
-from harness.rules.errors import ColumnError
+from harness.rules.columns import is_release, observed_name
 
 APPLY = 120.0
 """Seconds for one kubectl command; the CRD is Established within a few."""
@@ -51,10 +49,7 @@ async def provide(
     observed = str((cr.get("status") or {}).get("observedKubeVirtVersion") or "")
     developer = ((cr.get("spec") or {}).get("configuration") or {}).get("developerConfiguration") or {}
     live.emulation = bool(developer.get("useEmulation"))
-    try:
-        played = column_of(observed).name
-    except ColumnError:
-        played = ""
+    played = observed_name(observed)
     live.versions = {**live.versions, "kubevirt": observed, "kubevirtColumn": played}
     caution = "" if settings.kubevirt_column else no_release(observed, played)
     if caution:

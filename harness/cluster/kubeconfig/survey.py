@@ -11,7 +11,7 @@ from harness.kube import node as kubelet
 from harness.kube.errors import ApiError, Forbidden, KubeError, NotFound, Unauthorized, Unreachable
 from harness.kube.objects import Objects
 from harness.kube.resources import KUBEVIRTS, NODES
-from harness.rules.columns import observed as column_of
+from harness.rules.columns import observed_name
 from harness.rules.errors import RulesError
 from harness.rules.quantities import parse_bytes
 from harness.units import Bytes
@@ -40,10 +40,7 @@ class Survey:
     @property
     def column(self) -> str:
         """Version column of the constants, '' where none is known for this version."""
-        try:
-            return column_of(self.kubevirt_version).name
-        except RulesError:
-            return ""
+        return observed_name(self.kubevirt_version)
 
     @property
     def configuration(self) -> Mapping[str, Any]:
