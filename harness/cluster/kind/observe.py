@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
 from harness.cluster.base import Reading
 from harness.cluster.errors import ClusterError
+from harness.cluster.gathering import gather, keep_owners, queue
 from harness.cluster.kind.engine import Engine
 from harness.cluster.kind.probe import Kmsg, Looks, Owner, remote_command
 from harness.cluster.kind.processes import CallError, streaming
 from harness.cluster.probe import note
 from harness.kube.connection import connect
 from harness.kube.errors import KubeError
-from harness.kube.resources import PODS
-from harness.kube.watch import Seen, Watcher
 
 PATIENCE = 60.0
 """Seconds in which a node whose stream broke must be readable again; an OOM kill may take a node's shell with it."""
 AGAIN = 1.0
 _END = 1.0
-_QUEUE = 10_000
-
-
-def owner(pod: Mapping[str, Any]) -> Owner:
-    """Return whose a pod is: a VMI's launcher names it in its owner references."""
-    meta = pod.get("metadata") or {}
-    namespace = meta.get("namespace", "")
-    vmi = next(
-        (
-            f"{namespace}/{reference.get('name')}"
-            for reference in meta.get("ownerReferences") or ()
-            if reference.get("kind") == "VirtualMachineInstance"
-        ),
-        "",
-    )
-    return Owner(pod=f"{namespace}/{meta.get('name', '')}", vmi=vmi)
 
 
 class Observation:
@@ -62,41 +45,20 @@ class Observation:
         self._kmsg = kmsg
         self._owners: dict[str, Owner] = {}
         self._said = ""
-        self._queue: asyncio.Queue[Reading | BaseException] = asyncio.Queue(_QUEUE)
+        self._queue = queue()
 
     async def readings(self) -> AsyncGenerator[Reading]:
         """Yield readings until closed. Raises ClusterError when a node can't be read any more."""
-        tasks = [asyncio.create_task(self._told(self._own()), name="probe owners")]
-        for number, node in enumerate(self._nodes):
-            work = self._node(node, host=number == 0)
-            tasks.append(asyncio.create_task(self._told(work), name=f"probe {node}"))
-        try:
-            while True:
-                item = await self._queue.get()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - raised where readings are read
-            await self._queue.put(error)
+        work = {"owners": self._own()}
+        work |= {node: self._node(node, host=number == 0) for number, node in enumerate(self._nodes)}
+        async with aclosing(gather(self._queue, work)) as readings:
+            async for reading in readings:
+                yield reading
 
     async def _own(self) -> None:
         try:
-            async with (
-                connect(self._kubeconfig) as connection,
-                aclosing(Watcher(connection, PODS).events()) as events,
-            ):
-                async for event in events:
-                    if isinstance(event, Seen):
-                        uid = str((event.object.get("metadata") or {}).get("uid", ""))
-                        self._owners[uid] = owner(event.object)
+            async with connect(self._kubeconfig) as connection:
+                await keep_owners(connection, self._owners)
         except KubeError as error:
             raise ClusterError(f"the probe can't tell pods apart: {error}") from error
 

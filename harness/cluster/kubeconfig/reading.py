@@ -7,14 +7,13 @@ log both come through one pipe, line by line; a record of the kernel log begins 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from harness.cluster.base import Reading, Undo
 from harness.cluster.errors import ClusterError
-from harness.cluster.kind.observe import owner
+from harness.cluster.gathering import gather, keep_owners, queue
 from harness.cluster.kind.probe import Kmsg, Looks, Owner
 from harness.cluster.kubeconfig import helpers, node_pods
 from harness.cluster.kubeconfig.helpers import Place
@@ -22,7 +21,6 @@ from harness.cluster.probe import note
 from harness.kube import pod_log
 from harness.kube.errors import KubeError
 from harness.kube.resources import PODS
-from harness.kube.watch import Seen, Watcher
 
 OP = "node-reader-delete"
 PATIENCE = 60.0
@@ -32,7 +30,6 @@ LAG = 0.5
 """Seconds a look may come later than the quickest one did, through the node's log files and two servers, unremarked."""
 PODS_OF_A_NODE = "kubepods"
 """What every pod's cgroup has in its path, on a node whose machine is all its own."""
-_QUEUE = 10_000
 
 
 @dataclass(slots=True)
@@ -120,7 +117,7 @@ class NodeReader:
         self._pods: dict[str, str] = {}
         self._owners: dict[str, Owner] = {}
         self._made = False
-        self._queue: asyncio.Queue[Reading | BaseException] = asyncio.Queue(_QUEUE)
+        self._queue = queue()
 
     @property
     def name(self) -> str:
@@ -166,37 +163,17 @@ class NodeReader:
 
     async def readings(self, nodes: tuple[str, ...]) -> AsyncGenerator[Reading]:
         """Yield readings of these nodes until closed. Raises ClusterError when one can't be read any more."""
-        tasks = [asyncio.create_task(self._told(self._own()), name="probe owners")]
-        for number, node in enumerate(nodes):
-            work = self._node(node, host=number == 0)
-            tasks.append(asyncio.create_task(self._told(work), name=f"probe {node}"))
         if len(nodes) > 1:
             yield note("node-truth", f"KSM, swap and meminfo are recorded of {nodes[0]} only")
-        try:
-            while True:
-                item = await self._queue.get()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - raised where readings are read
-            await self._queue.put(error)
+        work = {"owners": self._own()}
+        work |= {node: self._node(node, host=number == 0) for number, node in enumerate(nodes)}
+        async with aclosing(gather(self._queue, work)) as readings:
+            async for reading in readings:
+                yield reading
 
     async def _own(self) -> None:
-        watcher = Watcher(self._place.connection, PODS, namespace=self._pods_in)
         try:
-            async with aclosing(watcher.events()) as events:
-                async for event in events:
-                    if isinstance(event, Seen):
-                        uid = str((event.object.get("metadata") or {}).get("uid", ""))
-                        self._owners[uid] = owner(event.object)
+            await keep_owners(self._place.connection, self._owners, namespace=self._pods_in)
         except KubeError as error:
             raise ClusterError(f"the node reader can't tell pods apart: {error}") from error
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from harness.cluster.base import Reading
-from harness.cluster.kind.observe import Observation, owner
+from harness.cluster.gathering import owner
+from harness.cluster.kind.observe import Observation
 from harness.cluster.kind.probe import Kmsg, Looks, Owner, pod_uid, scope
 from harness.cluster.kind.tools import Tools
 from harness.embedded.api.resources import PODS
