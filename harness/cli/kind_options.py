@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from dataclasses import MISSING, fields
-from typing import Annotated, Any, Optional, get_type_hints
 
 import typer
 
+from harness.cli.option_groups import Command, Option, grouped
 from harness.cluster.kind.settings import KindSettings
 
 PANEL = "Clusters of --cluster kind"
@@ -26,20 +23,10 @@ def flag(name: str) -> str:
     return f"--{text}" if name.startswith(_BARE) else f"--kind-{text}"
 
 
-def kind_options(command: Callable[..., None]) -> Callable[..., None]:
+def kind_options(command: Command) -> Command:
     """Give a typer command the flags; it receives those that were given as its keyword argument `kind`."""
-    signature = inspect.signature(command)
-    hints = get_type_hints(command, include_extras=True)
-    hints.pop("kind", None)
-    names: dict[str, str] = {}
-    parameters = [
-        parameter.replace(annotation=hints.get(name, parameter.annotation))
-        for name, parameter in signature.parameters.items()
-        if name != "kind"
-    ]
+    options: dict[str, Option] = {}
     for item in fields(KindSettings):
-        parameter = f"kind__{item.name}"
-        names[parameter] = item.name
         assert item.default is not MISSING
         switch = isinstance(item.default, bool)
         kind = type(item.default) if isinstance(item.default, bool | int | float) else str
@@ -51,18 +38,5 @@ def kind_options(command: Callable[..., None]) -> Callable[..., None]:
             rich_help_panel=PANEL,
             show_default=False,
         )
-        hints[parameter] = Annotated[Optional[kind], option]  # noqa: UP045 - made at run time
-        parameters.append(
-            inspect.Parameter(
-                parameter, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints[parameter]
-            )
-        )
-
-    @functools.wraps(command)
-    def wrapper(**given: Any) -> None:
-        found = {field: given.pop(parameter, None) for parameter, field in names.items()}
-        command(**given, kind={k: v for k, v in found.items() if v is not None})
-
-    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = hints
-    return wrapper
+        options[item.name] = (kind | None, option)
+    return grouped(command, "kind", options, given=lambda value: value is not None)

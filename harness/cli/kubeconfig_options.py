@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 
 import typer
+
+from harness.cli.option_groups import Command, Option, grouped
 
 PANEL = "Clusters of --cluster kubeconfig"
 _FLAGS: dict[str, tuple[Any, str, str, str]] = {
@@ -67,16 +66,9 @@ _FLAGS: dict[str, tuple[Any, str, str, str]] = {
 }
 
 
-def kubeconfig_options(command: Callable[..., None]) -> Callable[..., None]:
+def kubeconfig_options(command: Command) -> Command:
     """Give a typer command the flags; it receives those that were given as its keyword argument `kubeconfig`."""
-    signature = inspect.signature(command)
-    hints = get_type_hints(command, include_extras=True)
-    hints.pop("kubeconfig", None)
-    parameters = [
-        parameter.replace(annotation=hints.get(name, parameter.annotation))
-        for name, parameter in signature.parameters.items()
-        if name != "kubeconfig"
-    ]
+    options: dict[str, Option] = {}
     for name, (kind, flag, text, variable) in _FLAGS.items():
         option = typer.Option(
             flag,
@@ -85,19 +77,5 @@ def kubeconfig_options(command: Callable[..., None]) -> Callable[..., None]:
             rich_help_panel=PANEL,
             show_default=False,
         )
-        parameter = f"kubeconfig__{name}"
-        hints[parameter] = Annotated[kind | None, option]
-        parameters.append(
-            inspect.Parameter(
-                parameter, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints[parameter]
-            )
-        )
-
-    @functools.wraps(command)
-    def wrapper(**given: Any) -> None:
-        found = {name: given.pop(f"kubeconfig__{name}", None) for name in _FLAGS}
-        command(**given, kubeconfig={k: v for k, v in found.items() if v not in (None, False, [])})
-
-    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = hints
-    return wrapper
+        options[name] = (kind | None, option)
+    return grouped(command, "kubeconfig", options, given=lambda value: value not in (None, False, []))
