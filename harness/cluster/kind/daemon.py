@@ -7,7 +7,6 @@ ends when its input does, so that nothing of it outlives us.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -15,6 +14,7 @@ from typing import Self
 from harness.cluster.errors import ClusterError
 from harness.cluster.kind.engine import Engine
 from harness.cluster.kind.processes import CallError, streaming
+from harness.embedded.machine.spoken import Spoken
 
 PROGRAM = "/var/tmp/density-agent"  # noqa: S108 - in the node; /run and /tmp there are memory
 INSTALL = 'cat > "$1.new" && chmod 755 "$1.new" && mv "$1.new" "$1"'
@@ -22,14 +22,11 @@ END = 5.0
 """Seconds for it to end once its input has."""
 
 
-class KindDaemon:
-    """One such process. `start` makes it."""
+class KindDaemon(Spoken):
+    """One such process, by its engine client on this machine, whose `pid` it has. `start` makes it."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, stack: AsyncExitStack) -> None:
-        self.name = name
-        self.pid = process.pid
-        """Of the engine's client on this machine, not of the process in the node."""
-        self._process = process
+        super().__init__(name, process)
         self._stack = stack
 
     @classmethod
@@ -49,21 +46,6 @@ class KindDaemon:
             return cls(name, await stack.enter_async_context(streaming(call)), stack)
         except (CallError, OSError) as error:
             raise ClusterError(f"daemon {name} on node {node}: {error}") from error
-
-    async def send(self, line: str) -> None:
-        """Send it a command. One that is gone is no error: its lines have ended."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line.encode("ascii") + b"\n")
-            await self._process.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError):
-            return
-
-    async def lines(self) -> AsyncIterator[str]:
-        """Yield what it says until it is gone. For one reader."""
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            yield line.decode("ascii", errors="replace").rstrip("\r\n")
 
     async def end(self) -> None:
         """Close its input and wait until it is gone. Idempotent."""

@@ -18,39 +18,25 @@ from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import procfs
 from harness.embedded.machine.linux.cgroup import Group
 from harness.embedded.machine.linux.qemu import Confinement
+from harness.embedded.machine.spoken import Spoken
 
 SLICE = "system.slice"
 _LINE = 4096
 _END = 5.0
 
 
-class LinuxDaemon:
-    """One such process. Its lines end when it does."""
-
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
-        self.name = name
-        self.pid = process.pid
-        self._process = process
+class LinuxDaemon(Spoken):
+    """One such process."""
 
     @property
     def ended(self) -> bool:
         """Whether it is gone."""
         return self._process.returncode is not None
 
-    async def send(self, line: str) -> None:
-        """Send it a command. One that is gone is no error: its lines have ended."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line.encode("ascii") + b"\n")
-            await self._process.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError):
-            return
-
     async def lines(self) -> AsyncIterator[str]:
         """Yield what it says until it is gone and reaped. For one reader."""
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            yield line.decode("ascii", errors="replace").rstrip("\r\n")
+        async for line in super().lines():
+            yield line
         await self._process.wait()
 
     async def end(self) -> None:
