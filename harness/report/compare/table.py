@@ -78,11 +78,16 @@ def tabulate_runs(
 ) -> Comparison:
     """Compare groups of runs. `to`: the reference group (default `baseline`, else the first).
 
-    `against`: runs of a baseline set; each group is held to the group of the same name there. Raises ReportError.
+    `against`: runs of a baseline set; each group is held to the group of the same name there. Runs that did not come to
+    their end are left out, since what they did not see did not fail to happen, and are named. Raises ReportError.
     """
+    broken = sorted({run.run for run in (*observations, *against) if not run.complete})
+    observations = [run for run in observations if run.complete]
+    against = [run for run in against if run.complete]
     grouped = _grouped(observations)
     if not grouped:
-        raise ReportError("nothing to compare: no runs")
+        why = f"none came to its end: {_some(broken)}" if broken else "no runs"
+        raise ReportError(f"nothing to compare: {why}")
     reference = to or ("baseline" if "baseline" in grouped else next(iter(grouped)))
     if reference not in grouped:
         raise ReportError(f"no group is named {reference!r}; there are {', '.join(grouped)}")
@@ -106,7 +111,7 @@ def tabulate_runs(
         reference=reference,
         metrics=measured,
         groups=groups,
-        cautions=tuple(_cautions([*observations, *against], grouped)),
+        cautions=tuple(_cautions([*observations, *against], grouped, broken)),
         against=bool(against),
         regressions=tuple(_regressions(grouped, _grouped(against))),
     )
@@ -217,8 +222,12 @@ def _regressions(
                 )
 
 
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
+
+
 def _cautions(
-    observations: Sequence[Observation], grouped: Mapping[str, Sequence[Observation]]
+    observations: Sequence[Observation], grouped: Mapping[str, Sequence[Observation]], broken: Sequence[str]
 ) -> Iterable[str]:
     evidence = sorted({run.evidence for run in observations})
     if len(evidence) > 1:
@@ -231,9 +240,9 @@ def _cautions(
     if len(settings) > 1:
         shown = "; ".join(filter(None, settings[:6])) + (" …" if len(settings) > 6 else "")
         yield f"the runs are of {len(settings)} settings ({shown}): --where keeps those of one"
-    broken = [run.run for run in observations if not run.complete]
     if broken:
-        yield f"{len(broken)} runs are incomplete: {', '.join(broken[:6])}"
+        were = "1 run did" if len(broken) == 1 else f"{len(broken)} runs did"
+        yield f"left out: {were} not come to the end: {_some(broken)}"
     small = [name for name, runs in grouped.items() if len(runs) < 5]
     if small:
         yield f"fewer than five runs: {', '.join(small)}; no difference of theirs is called significant but what follows from the requests"

@@ -76,13 +76,24 @@ def test_mixed_evidence_scenarios_and_small_groups_are_cautioned() -> None:
     told = tabulate_runs(
         [
             *runs("baseline", means={"fit": 8.0}),
-            *runs("swap", means={"fit": 8.0}, n=3, evidence="real", scenario="other", complete=False),
+            *runs("swap", means={"fit": 8.0}, n=3, evidence="real", scenario="other"),
         ],
         "technique",
     )
     text = " | ".join(told.cautions)
-    for words in ("kernel, real", "2 scenarios", "3 runs are incomplete", "fewer than five runs: swap"):
+    for words in ("kernel, real", "2 scenarios", "fewer than five runs: swap"):
         assert words in text, words
+
+
+def test_runs_that_did_not_come_to_their_end_are_left_out_and_named() -> None:
+    cut = runs("baseline", means={"fit": 1.0, "evictions": 9.0}, n=1, complete=False)
+    told = tabulate_runs([*runs("baseline", cv=0.0, means={"fit": 8.0}, n=3), *cut], "technique")
+    assert told.runs == 3
+    assert [m.key for m in told.metrics] == ["fit"]
+    assert told.groups[0].cells[0].text == "8, n = 3"
+    assert f"left out: 1 run did not come to the end: {cut[0].run}" in told.cautions
+    with pytest.raises(ReportError, match="none came to its end: " + cut[0].run):
+        tabulate_runs(cut, "technique")
 
 
 def test_the_front_is_what_nobody_beats() -> None:
