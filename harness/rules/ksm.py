@@ -6,6 +6,7 @@ On a kind node /sys is read-only: the handler fails and ksmd never starts, whate
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ MANAGED_ANNOTATION: Final = "kubevirt.io/ksm-handler-managed"
 """`true`: ksmd runs because of KubeVirt; "false" otherwise, never removed."""
 _REFERENCE_KB: Final = 16 << 20
 _MAX: Final = (1 << 63) - 1
+_WHOLE: Final = re.compile(r"[+-]?[0-9]+")
+"""What strconv.Atoi takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,24 +49,39 @@ class KsmValues:
     pages: int = 0
     sleep_ms: int = 0
 
+    @property
+    def files(self) -> Mapping[str, str]:
+        """File below /sys/kernel/mm/ksm → text, in the order written."""
+        if not self.running:
+            return {"run": "0"}
+        return {"sleep_millisecs": str(self.sleep_ms), "pages_to_scan": str(self.pages), "run": "1"}
+
 
 _DEFAULT: Final = KsmTuning()
 
 
 def tuning(annotations: Mapping[str, str]) -> KsmTuning:
-    """Apply a node's override annotations; one that is no number or out of range counts as absent."""
+    """Apply a node's override annotations. One that is no number counts as absent.
+
+    One out of bounds is the default, or the least that is allowed where the default is not well inside the bounds (boundCheck).
+    A default that was not overridden is not held against them.
+    """
 
     def whole(name: str, default: int, *, low: int, high: int) -> int:
-        try:
-            value = int(annotations[f"kubevirt.io/ksm-{name}-override"])
-        except (KeyError, ValueError):
+        written = annotations.get(f"kubevirt.io/ksm-{name}-override", "")
+        if _WHOLE.fullmatch(written) is None or not -_MAX - 1 <= int(written) <= _MAX:
             return default
-        return value if low <= value <= high else default
+        return int(_bounded(int(written), default, low=low, high=high))
 
     low = whole("pages-min", _DEFAULT.pages_min, low=0, high=_MAX)
     high = whole("pages-max", _DEFAULT.pages_max, low=low, high=_MAX)
     try:
-        free = float(annotations["kubevirt.io/ksm-free-percent-override"])
+        free = _bounded(
+            float(annotations["kubevirt.io/ksm-free-percent-override"]),
+            _DEFAULT.free_percent,
+            low=0,
+            high=1,
+        )
     except (KeyError, ValueError):
         free = _DEFAULT.free_percent
     return KsmTuning(
@@ -73,8 +91,14 @@ def tuning(annotations: Mapping[str, str]) -> KsmTuning:
         pages_max=high,
         pages_init=whole("pages-init", _DEFAULT.pages_init, low=low, high=high),
         sleep_ms_baseline=whole("sleep-ms-baseline", _DEFAULT.sleep_ms_baseline, low=1, high=_MAX),
-        free_percent=free if 0 <= free <= 1 else _DEFAULT.free_percent,
+        free_percent=free,
     )
+
+
+def _bounded(value: float, default: float, *, low: float, high: float) -> float:
+    if low <= value <= high:
+        return value
+    return default if low < default < high else low
 
 
 def _float32(value: float) -> float:
