@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.rules.merge_patch import merge
 from harness.spec.model import FleetSpec, Scenario
 
 RUN_LABEL = "density.dev/run"
@@ -30,19 +30,6 @@ class Planned:
     """`<namespace>/<name>` of the VMI."""
     nonce: str
     manifest: Mapping[str, Any]
-
-
-def merge(target: Any, patch: Any) -> Any:
-    """Return target with an RFC 7386 merge patch applied; neither is changed."""
-    if not isinstance(patch, Mapping):
-        return copy.deepcopy(patch)
-    result = dict(target) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merge(result.get(key), value)
-    return result
 
 
 def plan(

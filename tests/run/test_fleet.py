@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.run.fleet import merge, plan
+from harness.run.fleet import plan
 from tests.run.scenarios import load
 
 BODY = """
@@ -69,12 +69,6 @@ def test_a_fleet_of_a_node_goes_there_others_stay_among_the_scenarios_nodes(tmp_
     pinned = planned(tmp_path, pin=True)
     terms = pinned[2]["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert terms["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] == ["worker-1", "worker-2"]
-
-
-def test_merge_is_rfc_7386() -> None:
-    target = {"a": {"b": 1, "c": 2}, "l": [1]}
-    assert merge(target, {"a": {"b": None, "d": {"e": None}}, "l": [2]}) == {"a": {"c": 2, "d": {}}, "l": [2]}
-    assert target == {"a": {"b": 1, "c": 2}, "l": [1]}
 
 
 def test_what_the_settings_take_away_is_not_sent(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import jsonpointer
 from harness.embedded.api.errors import ApiError, BadRequest, UnsupportedMediaType
 from harness.embedded.api.objects import Object, editable
 from harness.embedded.api.resources import Resource
+from harness.rules.merge_patch import merge
 
 MERGE = "application/merge-patch+json"
 JSON = "application/json-patch+json"
@@ -90,19 +91,6 @@ def _json(old: Object, body: Any) -> Object:
     if not isinstance(patched, dict):
         raise BadRequest("a JSON patch must leave an object")
     return patched
-
-
-def merge(old: Any, patch: Any) -> Any:
-    """Apply an RFC 7386 merge patch; shares what it doesn't touch."""
-    if not isinstance(patch, Mapping):
-        return patch
-    result = dict(old) if isinstance(old, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merge(result.get(key), value)
-    return result
 
 
 def strategic(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
