@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from harness.cluster.base import Reading
-from harness.cluster.kind.probe import Owner
+from harness.cluster.nodes.looks import Owner
 from harness.kube.connection import Connection
 from harness.kube.resources import PODS
 from harness.kube.watch import Seen, Watcher

@@ -7,20 +7,20 @@ capacity once at start; so everything is set first and it is restarted once.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.cluster.base import Undo
 from harness.cluster.errors import ClusterError
-from harness.cluster.kind import kubelet, meminfo
-from harness.cluster.kind.calibrate import calibrated
+from harness.cluster.kind import meminfo
 from harness.cluster.kind.engine import Engine
 from harness.cluster.kind.processes import CallError
+from harness.cluster.nodes import in_force
+from harness.cluster.nodes import kubelet_files as kubelet
+from harness.cluster.nodes.calibrate import calibrated
+from harness.cluster.nodes.looks import PROC
 from harness.kube import node as kube_node
-from harness.kube.errors import KubeError
 from harness.kube.objects import Objects
 from harness.kube.resources import NODES
 from harness.rules.errors import RulesError
@@ -32,8 +32,6 @@ Method = Literal["meminfo", "threshold", "none"]
 
 DIRECTORY = "/run/density"
 FAKE = f"{DIRECTORY}/meminfo"
-PROC = f"{DIRECTORY}/proc"
-"""A second procfs, which shows the machine's own meminfo after /proc/meminfo is covered."""
 
 OPEN_PROC = (
     f"mkdir -p {PROC} && "
@@ -42,14 +40,6 @@ OPEN_PROC = (
 WRITE_FAKE = f"dd of={FAKE} conv=notrunc status=none"
 COVER = f'grep -q "/density/meminfo /proc/meminfo " /proc/self/mountinfo || mount --bind {FAKE} /proc/meminfo'
 UNCOVER = 'while grep -q "/density/meminfo /proc/meminfo " /proc/self/mountinfo; do umount /proc/meminfo || exit 1; done'
-RESTORE = (
-    "changed=0; "
-    'if grep -q "/density/meminfo /proc/meminfo " /proc/self/mountinfo; then umount /proc/meminfo && changed=1; fi; '
-    'if [ -e "$1$2" ]; then mv "$1$2" "$1" && changed=1; fi; '
-    'if [ -n "$3" ] && [ -e "$3" ]; then rm "$3" && changed=1; fi; '
-    'if [ "$changed" = 1 ]; then systemctl restart kubelet && echo restored; fi'
-)
-"""Arguments: configuration file, suffix of its pristine copy, drop-in or ''. Says `restored` if there was anything."""
 WORKING_SET = (
     "cat /sys/fs/cgroup/memory.current /sys/fs/cgroup/memory.stat 2>/dev/null || "
     "cat /sys/fs/cgroup/memory/memory.usage_in_bytes /sys/fs/cgroup/memory/memory.stat"
@@ -62,9 +52,6 @@ KVM = f"{DEVICES}kvm"
 
 RESTART = 60.0
 """Seconds for `systemctl restart kubelet`: stopping may take its TimeoutStopSec."""
-IN_FORCE = 90.0
-"""Seconds until the restarted kubelet serves its settings and has reported its capacity."""
-LOOK_AGAIN = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,20 +244,15 @@ class Node:
 
         Raises ClusterError.
         """
-        lacks = "its kubelet has reported nothing since"
-        try:
-            async with asyncio.timeout(IN_FORCE):
-                while True:
-                    with suppress(KubeError):
-                        lacks = (await self.offers(objects)).lacks(before, wanted)
-                        if not lacks:
-                            return
-                    await asyncio.sleep(LOOK_AGAIN)
-        except TimeoutError as error:
+
+        async def lacking() -> str:
+            return (await self.offers(objects)).lacks(before, wanted)
+
+        if lacks := await in_force.until_right(lacking):
             raise ClusterError(
-                f"node {self.name} does not take VMIs again {IN_FORCE:g} s after its kubelet's restart: {lacks}; "
+                f"node {self.name} does not take VMIs again {in_force.IN_FORCE:g} s after its kubelet's restart: {lacks}; "
                 "is virt-handler there?"
-            ) from error
+            )
 
     async def restart(self) -> None:
         """Restart the kubelet. Raises CallError."""
@@ -281,7 +263,7 @@ class Node:
         if self._files is None:
             return
         files = self._files
-        arguments = restore_arguments(files.config, files.drop_in)
+        arguments = kubelet.restore_arguments(files.config, files.drop_in)
         await self._engine.execute(self.name, *arguments, seconds=RESTART)
         if self._sized:
             await self._engine.limit(self.name, self._machine, swap=-1)
@@ -297,37 +279,27 @@ class Node:
         """
         if sized.method == "threshold":
             settings = calibrated(settings, machine=self._machine, node=sized.memory)
-        wrong = "the kubelet does not answer"
-        try:
-            async with asyncio.timeout(IN_FORCE):
-                while True:
-                    try:
-                        config = await kube_node.configz(objects, self.name)
-                        missing = kubelet.differences(settings, config)
-                        wrong = "; ".join(missing)
-                        if not missing:
-                            if sized.method != "meminfo":
-                                return ""
-                            wrong = await self._size_in_force(objects, sized.memory)
-                            if not wrong:
-                                return ""
-                    except KubeError as error:
-                        wrong = f"the kubelet does not answer ({error})"
-                    await asyncio.sleep(LOOK_AGAIN)
-        except TimeoutError:
-            pass
-        if wrong.startswith("capacity"):
+        size = ""
+
+        async def look() -> str:
+            nonlocal size
+            if wrong := await in_force.wrong_settings(objects, self.name, settings):
+                return wrong
+            size = await self._wrong_size(objects, sized.memory) if sized.method == "meminfo" else ""
+            return size
+
+        wrong = await in_force.until_right(look)
+        if wrong == size:
             return wrong
-        journal = ""
         try:
             journal = await self._engine.execute(self.name, *kubelet.JOURNAL)
         except CallError as error:
             journal = str(error)
         raise ClusterError(
-            f"node {self.name} does not run as asked after {IN_FORCE:g} s: {wrong}; kubelet: {kubelet.why_dead(journal)}"
+            f"node {self.name} does not run as asked after {in_force.IN_FORCE:g} s: {wrong}; kubelet: {kubelet.why_dead(journal)}"
         )
 
-    async def _size_in_force(self, objects: Objects, memory: Bytes) -> str:
+    async def _wrong_size(self, objects: Objects, memory: Bytes) -> str:
         status = (await objects.get(NODES, self.name)).get("status") or {}
         try:
             capacity = parse_bytes((status.get("capacity") or {}).get("memory", "0"))
@@ -339,8 +311,3 @@ class Node:
         total = int(row.get("availableBytes") or 0) + int(row.get("workingSetBytes") or 0)
         # one sample computes both from the same limit
         return "" if total == memory else f"capacity in stats/summary is {total} bytes, not {memory}"
-
-
-def restore_arguments(config: str, drop_in: str) -> tuple[str, ...]:
-    """Return the command that puts a node's kubelet back, for the node and for undoing later."""
-    return ("sh", "-c", RESTORE, "sh", config, kubelet.PRISTINE_SUFFIX, drop_in)

@@ -11,8 +11,9 @@ from harness.cluster.base import Reading
 from harness.cluster.errors import ClusterError
 from harness.cluster.gathering import gather, keep_owners, queue
 from harness.cluster.kind.engine import Engine
-from harness.cluster.kind.probe import Kmsg, Looks, Owner, remote_command
 from harness.cluster.kind.processes import CallError, streaming
+from harness.cluster.nodes.kernel_log import Kmsg
+from harness.cluster.nodes.looks import Looks, Owner, remote_command
 from harness.cluster.probe import note
 from harness.kube.connection import connect
 from harness.kube.errors import KubeError

@@ -21,9 +21,9 @@ from harness.cluster import kubevirt
 from harness.cluster.errors import ClusterError
 from harness.cluster.kind.engine import CLUSTER_LABEL, Engine
 from harness.cluster.kind.names import Claim, read_note, state_directory
-from harness.cluster.kind.node import restore_arguments
 from harness.cluster.kind.processes import Call, CallError, run_blocking
 from harness.cluster.kind.settings import PREFIX
+from harness.cluster.nodes.kubelet_files import restore_arguments
 from harness.kube.connection import connect
 from harness.kube.errors import KubeError
 from harness.kube.objects import Objects

@@ -7,32 +7,28 @@ What exactly is done to a node (`density rbac --allow-kubelet-config` prints the
 3. `systemctl restart kubelet`; if it is not active for good within seconds, the same pod puts everything back;
 4. `/configz` is held against what was asked, and at the end of the run everything is put back and the kubelet restarted.
 
-A size is stood in for by thresholds (facts: option C, as `cluster.kind.calibrate`): the kubelet of a node with C bytes
+A size is stood in for by thresholds (facts: option C, as `cluster.nodes.calibrate`): the kubelet of a node with C bytes
 of which it uses W now acts as one of a node of M bytes, idle but for the same daemons, would.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from harness.cluster.base import NodeRequest, Undo
 from harness.cluster.errors import NODE_MEMORY, ClusterError, NotObservable
-from harness.cluster.kind import kubelet as files_of
-from harness.cluster.kind.calibrate import SIGNAL, calibrated
-from harness.cluster.kind.node import RESTORE, restore_arguments
-from harness.cluster.kubeconfig import helpers, settings
+from harness.cluster.kubeconfig import helpers
 from harness.cluster.kubeconfig.helpers import Place
+from harness.cluster.nodes import in_force
+from harness.cluster.nodes import kubelet_files as files_of
+from harness.cluster.nodes.calibrate import SIGNAL, calibrated
 from harness.kube import node as kubelet
 from harness.kube.errors import KubeError
 from harness.kube.objects import Objects
 from harness.units import MIB, Bytes
 
 OP = "kubelet-restore"
-IN_FORCE = 90.0
-"""Seconds until a restarted kubelet serves its settings."""
-AGAIN = 1.0
 MARK = "---"
 LOOK = (
     f"args=$({files_of.FIND}); "
@@ -49,7 +45,7 @@ APPLY = (
     'while [ "$n" -lt 20 ] && [ "$good" -lt 5 ]; do sleep 1; n=$((n + 1)); '
     "if systemctl is-active --quiet kubelet; then good=$((good + 1)); else good=0; fi; done; "
     'if [ "$good" -lt 5 ]; then why=$(journalctl --unit kubelet --no-pager --output cat --lines 3 | tr "\\n" " "); '
-    f'{RESTORE}; echo "the kubelet did not start, all was put back: $why"; exit 1; fi'
+    f'{files_of.RESTORE}; echo "the kubelet did not start, all was put back: $why"; exit 1; fi'
 )
 """Arguments: configuration file, suffix of its pristine copy, drop-in or '', content."""
 
@@ -96,25 +92,11 @@ class Kubelets:
 
     async def _in_force(self, node: str, fragment: Mapping[str, Any]) -> None:
         objects = Objects(self._place.connection, patience=0.0)
-        told = "its kubelet serves no configz"
-        try:
-            async with asyncio.timeout(IN_FORCE):
-                while True:
-                    try:
-                        there = await kubelet.configz(objects, node)
-                    except KubeError as error:
-                        told = str(error)
-                    else:
-                        wrong = settings.differing(fragment, there)
-                        if not wrong:
-                            return
-                        path, asked, has = wrong[0]
-                        told = f"{path} is {has}, not {asked}"
-                    await asyncio.sleep(AGAIN)
-        except TimeoutError as error:
+        wrong = await in_force.until_right(lambda: in_force.wrong_settings(objects, node, fragment))
+        if wrong:
             raise ClusterError(
-                f"node {node}: its settings are not in force after {IN_FORCE:g} s: {told}"
-            ) from error
+                f"node {node}: its settings are not in force after {in_force.IN_FORCE:g} s: {wrong}"
+            )
 
     async def restore(self) -> None:
         """Put every kubelet back. Idempotent. Raises ClusterError after all were tried."""
@@ -131,7 +113,7 @@ class Kubelets:
 
 async def restored(place: Place, *, node: str, config: str, drop_in: str) -> bool:
     """Put one kubelet back; False if there was nothing left to do. Raises ClusterError."""
-    command = restore_arguments(config, drop_in)
+    command = files_of.restore_arguments(config, drop_in)
     said = await helpers.run_once(place, node=node, command=command, what="putting its kubelet back")
     return "restored" in said
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.cluster.kind.probe import LOOKS, PERIOD, remote_command
+from harness.cluster.nodes.looks import LOOKS, PERIOD, remote_command
 from harness.kube.resources import Resource
 
 DAEMONSETS = Resource(group="apps", version="v1", plural="daemonsets", kind="DaemonSet")

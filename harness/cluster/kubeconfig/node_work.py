@@ -17,7 +17,7 @@ from harness.cluster.kubeconfig.kubelets import Kubelets, stood_in, used
 from harness.cluster.kubeconfig.options import Options
 from harness.cluster.kubeconfig.reading import NodeReader
 from harness.cluster.kubeconfig.rights import Part
-from harness.cluster.kubeconfig.settings import differing
+from harness.cluster.nodes.settings import kubelet_differing
 from harness.cluster.probe import note
 from harness.kube import node as kubelet
 from harness.kube.connection import Connection
@@ -107,7 +107,7 @@ class NodeWork:
             there = await kubelet.configz(objects, node)
         except KubeError as error:
             raise ClusterError(f"configz of {node}: {error}") from error
-        if differing(fragment, there):
+        if kubelet_differing(fragment, there):
             await self._namespace()
             await self._kubelets.set(node, fragment)
 

@@ -1,6 +1,6 @@
 """Node truth of an existing cluster: the log of each node's reader pod, turned into the readings kind's probe gives.
 
-The program is kind's own (`cluster.kind.probe`): looks at cgroup files twice a second, and the kernel log. In a pod's
+The program is that of kind nodes (`cluster.nodes.looks`): looks at cgroup files twice a second, and the kernel log. In a pod's
 log both come through one pipe, line by line; a record of the kernel log begins with a digit, a line of a look does not.
 """
 
@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from harness.cluster.base import Reading, Undo
 from harness.cluster.errors import ClusterError
 from harness.cluster.gathering import gather, keep_owners, queue
-from harness.cluster.kind.probe import Kmsg, Looks, Owner
 from harness.cluster.kubeconfig import helpers, node_pods
 from harness.cluster.kubeconfig.helpers import Place
+from harness.cluster.nodes.kernel_log import Kmsg
+from harness.cluster.nodes.looks import Looks, Owner
 from harness.cluster.probe import note
 from harness.kube import pod_log
 from harness.kube.errors import KubeError

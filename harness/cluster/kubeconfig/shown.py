@@ -6,9 +6,8 @@ from typing import Any
 
 import yaml
 
-from harness.cluster.kind import kubelet as files_of
-from harness.cluster.kind.node import restore_arguments
 from harness.cluster.kubeconfig import kubelets, node_pods
+from harness.cluster.nodes import kubelet_files as files_of
 
 RUN = "RUN"
 
@@ -29,7 +28,7 @@ def kubelet(*, namespace: str, image: str) -> str:
     commands = {
         "look": ("sh", "-c", kubelets.LOOK),
         "set": ("sh", "-c", kubelets.APPLY, "sh", config, files_of.PRISTINE_SUFFIX, drop_in, "SETTINGS"),
-        "put-back": restore_arguments(config, drop_in),
+        "put-back": files_of.restore_arguments(config, drop_in),
     }
     made = [
         node_pods.once(image=image, namespace=namespace, run=RUN, node="NODE", name=name, command=command)

@@ -19,10 +19,11 @@ from harness.cluster.errors import (
     ClusterError,
     NotObservable,
 )
-from harness.cluster.kubeconfig import guard, guest, node_work, quota, settings, survey, undoing
+from harness.cluster.kubeconfig import guard, guest, node_work, quota, survey, undoing
 from harness.cluster.kubeconfig.access import Access, review
 from harness.cluster.kubeconfig.options import Options
 from harness.cluster.kubeconfig.rights import Part
+from harness.cluster.nodes import settings
 from harness.cluster.probe import note
 from harness.kube import node as kubelet
 from harness.kube.config import Chosen, choose
@@ -232,7 +233,7 @@ class KubeconfigCluster:
             there = await kubelet.configz(self._objects, name)
         except KubeError as error:
             raise NotObservable(f"configz of {name}: {error}") from error
-        if wrong := settings.differing(request.kubelet, there):
+        if wrong := settings.kubelet_differing(request.kubelet, there):
             path, asked, has = wrong[0]
             raise NotObservable(
                 f"the kubelet of {name} has {path}: {_shown(has)}, the scenario asks {_shown(asked)}: {UNTOUCHED}",

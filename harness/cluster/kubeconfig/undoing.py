@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.cluster.errors import ClusterError
-from harness.cluster.kubeconfig import helpers, kubelets, node_pods, settings
+from harness.cluster.kubeconfig import helpers, kubelets, node_pods
+from harness.cluster.nodes import settings
 from harness.kube import node as kube_node
 from harness.kube.config import Chosen, choose, load_files
 from harness.kube.connection import Connection, connect
@@ -108,7 +109,7 @@ async def _restore_kubelet(entry: Mapping[str, Any]) -> bool:
     async with reached(entry) as connection:
         objects = Objects(connection, patience=PATIENCE)
         there = await kube_node.configz(objects, str(entry["target"]))
-        if settings.differing(entry["settings"], there):
+        if settings.kubelet_differing(entry["settings"], there):
             return False  # put back already: no pod needs to go there
         namespace, run = str(entry["namespace"]), str(entry["run"])
         own = bool(entry["own-namespace"])

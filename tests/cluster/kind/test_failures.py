@@ -183,7 +183,7 @@ async def test_a_node_larger_than_the_machine_is_not_observable(kind: Scene) -> 
 
 
 async def test_a_kubelet_that_does_not_start_says_why(kind: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.cluster.kind.node.IN_FORCE", 0.6)
+    monkeypatch.setattr("harness.cluster.nodes.in_force.IN_FORCE", 0.6)
     pool = kind.world.pool()
     async with pool, KindCluster(undo=lambda _: None, run="1", pool=pool) as cluster:
         kind.world.fault("docker exec*systemctl", code=0)

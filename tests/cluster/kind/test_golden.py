@@ -12,9 +12,10 @@ import yaml
 
 from harness.cluster import kubevirt_manifests
 from harness.cluster.base import NodeRequest
-from harness.cluster.kind import config, kubelet, meminfo
+from harness.cluster.kind import config, meminfo
 from harness.cluster.kind.installing import no_release
 from harness.cluster.kind.source import KindCluster
+from harness.cluster.nodes import kubelet_files as kubelet
 from harness.resources import data_dir
 from harness.units import GIB, Bytes
 from tests.cluster.kind.world import Scene, write_manifests

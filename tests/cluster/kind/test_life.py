@@ -170,7 +170,7 @@ async def test_a_name_that_is_not_ours_is_left_alone(kind: Scene) -> None:
 async def test_capacity_that_does_not_follow_gives_calibrated_thresholds(
     kind: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.cluster.kind.node.IN_FORCE", 0.5)
+    monkeypatch.setattr("harness.cluster.nodes.in_force.IN_FORCE", 0.5)
     kind.hooks.blind = True
     pool = kind.world.pool(allowance="0", guest_allowance="0")
     async with pool, KindCluster(undo=lambda _: None, run="1", pool=pool) as cluster:

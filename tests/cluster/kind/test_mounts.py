@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster.kind import kubelet, meminfo
-from harness.cluster.kind.node import COVER, OPEN_PROC, RESTORE, WORKING_SET, WRITE_FAKE
+from harness.cluster.kind import meminfo
+from harness.cluster.kind.node import COVER, OPEN_PROC, WORKING_SET, WRITE_FAKE
+from harness.cluster.nodes import kubelet_files as kubelet
+from harness.cluster.nodes.kubelet_files import RESTORE
 from harness.units import GIB, Bytes
 
 

@@ -99,7 +99,7 @@ async def test_devices_that_do_not_come_back_are_named(kind: Scene, monkeypatch:
         name = f"{cluster.live.name}-worker"
         tell(kind, name, node(kvm="1k"))
         (worker,) = cluster.live.nodes
-        monkeypatch.setattr("harness.cluster.kind.node.IN_FORCE", 0.3)
+        monkeypatch.setattr("harness.cluster.nodes.in_force.IN_FORCE", 0.3)
         async with connect(cluster.kubeconfig) as connection:
             before = await worker.offers(Objects(connection))
             tell(kind, name, node("10:00:09", kvm="0"))

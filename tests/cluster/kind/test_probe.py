@@ -20,8 +20,9 @@ import pytest
 from harness.cluster.base import Reading
 from harness.cluster.gathering import owner
 from harness.cluster.kind.observe import Observation
-from harness.cluster.kind.probe import Kmsg, Looks, Owner, pod_uid, scope
 from harness.cluster.kind.tools import Tools
+from harness.cluster.nodes.kernel_log import Kmsg, scope
+from harness.cluster.nodes.looks import Looks, Owner, pod_uid
 from harness.embedded.api.resources import PODS
 from tests.cluster.kind.world import Scene, until
 

@@ -8,11 +8,8 @@ import pytest
 
 from harness.cli.kind_options import flag
 from harness.cluster.errors import ClusterError
-from harness.cluster.kind.calibrate import calibrated
-from harness.cluster.kind.kubelet import Files, differences, files, why_dead
 from harness.cluster.kind.live import published_on, reachable, worker_order
 from harness.cluster.kind.settings import KindSettings
-from harness.units import GIB, Bytes
 from tests.cluster.kind.world import World
 
 
@@ -63,70 +60,6 @@ def test_flags_are_named_as_documented() -> None:
         "--kubevirt-images-loaded",
         "--container-engine",
     ]
-
-
-# -- calibrated thresholds ---------------------------------------------------------------------------------------------
-
-
-def test_thresholds_are_moved_by_what_the_machine_has_more() -> None:
-    fragment = {
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%"},
-        "evictionSoft": {"memory.available": "25%"},
-        "evictionSoftGracePeriod": {"memory.available": "5s"},
-    }
-    assert calibrated(fragment, machine=Bytes(16 * GIB), node=GIB) == {
-        # 15 GiB + 100 MiB, 15 GiB + 256 MiB
-        "evictionHard": {"memory.available": "16210984960", "nodefs.available": "0%"},
-        "evictionSoft": {"memory.available": "16374562816"},
-        "evictionSoftGracePeriod": {"memory.available": "5s"},
-    }
-
-
-def test_a_threshold_that_can_not_be_read_is_named() -> None:
-    with pytest.raises(ClusterError, match="eviction threshold 'much'"):
-        calibrated({"evictionHard": {"memory.available": "much"}}, machine=GIB, node=GIB)
-
-
-# -- the kubelet's files ---------------------------------------------------------------------------------------------------
-
-
-def test_files_are_found_in_the_kubelets_arguments() -> None:
-    assert files("/usr/bin/kubelet\n--config=/var/lib/kubelet/config.yaml\n--node-ip=1.2.3.4\n") == Files()
-    assert files("") == Files()
-    found = files("kubelet\n--config=/etc/k.yaml\n--config-dir=/etc/kubernetes/kubelet.conf.d/\n")
-    assert found == Files("/etc/k.yaml", "/etc/kubernetes/kubelet.conf.d/99-density.conf")
-
-
-def test_settings_are_compared_by_value() -> None:
-    effective = {
-        "evictionHard": {"memory.available": "200Mi", "nodefs.available": "0%"},
-        "evictionPressureTransitionPeriod": "1m0s",
-        "failSwapOn": False,
-    }
-    same = {
-        "evictionHard": {"memory.available": "204800Ki"},
-        "evictionPressureTransitionPeriod": "60s",
-        "evictionMaxPodGracePeriod": 0,
-    }
-    assert differences(same, effective) == []
-    other = {"evictionHard": {"memory.available": "1Gi"}, "evictionSoft": {"memory.available": "2Gi"}}
-    assert differences(other, effective) == [
-        "evictionHard.memory.available: wanted 1Gi, is 200Mi",
-        "evictionSoft.memory.available: wanted 2Gi, is unset",
-    ]
-
-
-def test_the_last_words_of_a_dead_kubelet() -> None:
-    journal = (
-        'I1128 10:00:00 server.go] "Kubelet version"\n'
-        'E1128 10:00:01 run.go:72] "command failed" err="failed to validate kubelet configuration"\n'
-        "kubelet.service: Main process exited, code=exited, status=1/FAILURE\n"
-    )
-    assert (
-        why_dead(journal)
-        == 'E1128 10:00:01 run.go:72] "command failed" err="failed to validate kubelet configuration"'
-    )
-    assert why_dead("") == "its journal is empty"
 
 
 # -- remote engines ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import orjson
 import yaml
 from aiohttp import web
 
-from harness.cluster.kind.kubelet import merge
+from harness.rules.merge_patch import merge
 from tests.cluster.kubeconfig.scene import Foreign
 from tests.rbac_proxy import Asked, answer
 

@@ -13,9 +13,9 @@ import yaml
 
 from harness.cluster.base import NodeRequest, Reading
 from harness.cluster.errors import ClusterError
-from harness.cluster.kind.probe import NODE_PROGRAM, Owner
 from harness.cluster.kubeconfig import Options, node_pods, reading
 from harness.cluster.kubeconfig.reading import Stream
+from harness.cluster.nodes.looks import NODE_PROGRAM, Owner
 from harness.embedded.api.resources import NAMESPACES
 from harness.records.model import Sample
 from harness.run import undo_kubeconfig

@@ -8,12 +8,15 @@ from typing import Any
 
 from harness.rules.durations import parse_duration
 from harness.rules.errors import RulesError
+from harness.rules.merge_patch import merge
 from harness.rules.quantities import Quantity
 
 KUBEVIRT_DEFAULTS: Mapping[tuple[str, ...], Any] = {
     # kubevirt pkg/virt-config/virt-config.go DefaultMemoryOvercommit; the CR does not show it.
     ("developerConfiguration", "memoryOvercommit"): 100,
 }
+_LEFT_OUT: tuple[Any, ...] = (0, False, "", "0s", [], {})
+"""Zero values, which a kubelet leaves out of what it serves (`omitempty`). A field that can be unset is never zero there."""
 
 
 def leaves(fragment: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -65,20 +68,20 @@ def differing(
     return tuple(found)
 
 
+def kubelet_differing(
+    asked: Mapping[str, Any], configz: Mapping[str, Any]
+) -> tuple[tuple[str, Any, Any], ...]:
+    """Return (dotted path, asked, there) of every setting that a kubelet does not run with; null asks for its default."""
+    return tuple(
+        (path, value, has)
+        for path, value, has in differing(asked, configz)
+        if value is not None and not (has is None and value in _LEFT_OUT)
+    )
+
+
 def restoring(before: Mapping[str, Any], fragment: Mapping[str, Any]) -> dict[str, Any]:
     """Return the merge patch that takes a tree patched with `fragment` back to `before`; it touches nothing else."""
-    return _difference(_merged(before, fragment), before)
-
-
-def _merged(target: Any, patch: Mapping[str, Any]) -> dict[str, Any]:
-    """RFC 7386."""
-    made = dict(target) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            made.pop(key, None)
-        else:
-            made[key] = _merged(made.get(key), value) if isinstance(value, Mapping) else value
-    return made
+    return _difference(merge(before, fragment), before)
 
 
 def _difference(now: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,7 @@ from typing import Any
 import yaml
 
 from harness.cluster.errors import ClusterError
-from harness.rules.durations import parse_duration
-from harness.rules.errors import RulesError
-from harness.rules.quantities import parse_bytes
+from harness.rules.merge_patch import merge
 
 CONFIG = "/var/lib/kubelet/config.yaml"
 PRISTINE_SUFFIX = ".density-pristine"
@@ -30,6 +28,14 @@ FIND = (
 KEEP = 'test -e "$1$2" || cp -p "$1" "$1$2"'
 REPLACE = 'cat > "$1.density-new" && mv "$1.density-new" "$1"'
 """A rename, so that a kubelet that restarts just then reads the old file or the new one."""
+RESTORE = (
+    "changed=0; "
+    'if grep -q "/density/meminfo /proc/meminfo " /proc/self/mountinfo; then umount /proc/meminfo && changed=1; fi; '
+    'if [ -e "$1$2" ]; then mv "$1$2" "$1" && changed=1; fi; '
+    'if [ -n "$3" ] && [ -e "$3" ]; then rm "$3" && changed=1; fi; '
+    'if [ "$changed" = 1 ]; then systemctl restart kubelet && echo restored; fi'
+)
+"""Arguments: configuration file, suffix of its pristine copy, drop-in or ''. Says `restored` if there was anything."""
 JOURNAL = ("journalctl", "--unit", "kubelet", "--no-pager", "--output", "cat", "--lines", "60")
 
 
@@ -76,43 +82,9 @@ def patched(pristine: str, fragment: Mapping[str, Any]) -> str:
     return yaml.safe_dump(merge(document, fragment), sort_keys=False)
 
 
-def merge(target: Any, patch: Any) -> Any:
-    """Return target with an RFC 7386 merge patch applied; neither is changed."""
-    if not isinstance(patch, Mapping):
-        return patch
-    result = dict(target) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merge(result.get(key), value)
-    return result
-
-
-def differences(fragment: Mapping[str, Any], effective: Mapping[str, Any], path: str = "") -> list[str]:
-    """Return what of a fragment is not in force, as `path: wanted …, is …`. Durations and quantities by value."""
-    found: list[str] = []
-    for key, wanted in fragment.items():
-        here, present = f"{path}{key}", effective.get(key)
-        if isinstance(wanted, Mapping):
-            found += differences(wanted, present if isinstance(present, Mapping) else {}, f"{here}.")
-        elif wanted is not None and not _same(wanted, present):
-            found.append(f"{here}: wanted {wanted}, is {'unset' if present is None else present}")
-    return found
-
-
-def _same(wanted: Any, present: Any) -> bool:
-    if wanted == present:
-        return True
-    if present is None:
-        # zero values are left out of what is served
-        return wanted in (0, False, "", "0s", [], {})
-    for read in (parse_duration, parse_bytes):
-        try:
-            return bool(read(str(wanted)) == read(str(present)))
-        except RulesError:
-            continue
-    return False
+def restore_arguments(config: str, drop_in: str) -> tuple[str, ...]:
+    """Return the command that puts a node's kubelet back, for the node and for undoing later."""
+    return ("sh", "-c", RESTORE, "sh", config, PRISTINE_SUFFIX, drop_in)
 
 
 def why_dead(journal: str) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cluster.kubeconfig.settings import KUBEVIRT_DEFAULTS, differing, restoring
-from harness.run.fleet import merge
+from harness.cluster.nodes.settings import KUBEVIRT_DEFAULTS, differing, kubelet_differing, restoring
+from harness.rules.merge_patch import merge
 
 
 def test_equal_quantities_are_the_same_setting() -> None:
@@ -36,6 +36,28 @@ def test_what_the_cr_does_not_say_is_kubevirts_default() -> None:
     assert differing(asked, {}, KUBEVIRT_DEFAULTS) == ()
     assert differing(asked, {"developerConfiguration": {"memoryOvercommit": 150}}, KUBEVIRT_DEFAULTS) == (
         ("developerConfiguration.memoryOvercommit", 100, 150),
+    )
+
+
+def test_a_kubelet_serves_no_zeros_and_null_is_its_default() -> None:
+    configz = {
+        "evictionHard": {"memory.available": "200Mi", "nodefs.available": "0%"},
+        "evictionPressureTransitionPeriod": "1m0s",
+        "maxPods": 110,
+    }
+    same = {
+        "evictionHard": {"memory.available": "204800Ki"},
+        "evictionPressureTransitionPeriod": "60s",
+        "evictionMaxPodGracePeriod": 0,
+        "registerWithTaints": [],
+        "maxPods": None,
+    }
+    assert kubelet_differing(same, configz) == ()
+    other = {"evictionHard": {"memory.available": "1Gi"}, "evictionSoft": {"memory.available": "2Gi"}}
+    assert kubelet_differing({**other, "maxPods": 0}, configz) == (
+        ("evictionHard.memory.available", "1Gi", "200Mi"),
+        ("evictionSoft.memory.available", "2Gi", None),
+        ("maxPods", 0, 110),
     )
 
 
