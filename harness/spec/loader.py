@@ -316,7 +316,7 @@ def _interpret(root: Node, source: Source, open_file: OpenFile, claims: Collecti
             reader.read("tier", lambda n: read.choice(n, TIERS, "tier")) or TIERS[0],
         ),
         technique=JOIN.join(one.name for one in applied.found) if applied is not None else "",
-        host=reader.read("host", read_host) or HostSettings(),
+        host=reader.read("host", lambda n: read_host(n, open_file, nodes, workload)) or HostSettings(),
         daemons=daemons,
         config_map=reader.read("kubevirtConfigMap", fragments.config_map) or {},
     )

@@ -136,14 +136,37 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KsmTuned:
+    """Settings of ksmtuned, by which KSM is tuned while the scenario runs."""
+
+    values: Mapping[str, int]
+    """By their names in ksmtuned.conf; what is left out is ksmtuned's own."""
+    file: str = ""
+    """The file they were read from; '': they stood in the scenario."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KsmSettings:
-    """`/sys/kernel/mm/ksm` while the scenario runs; None: left as it is. Given back afterwards."""
+    """`/sys/kernel/mm/ksm` while the scenario runs; None: left as it is. Given back afterwards.
+
+    `tuned` and `by` (at most one of them): somebody goes on setting `run`, `pages_to_scan` and `sleep_millisecs` by what
+    the node has free; `run` is what it begins with, 0.
+    """
 
     run: Literal[0, 1, 2]
     pages_to_scan: int | None = None
     sleep_millisecs: int | None = None
     smart_scan: bool | None = None
     advisor: Literal["none", "scan-time"] | None = None
+    tuned: KsmTuned | None = None
+    """`host`: as ksmtuned does by its file."""
+    by: Literal["kubevirt"] | None = None
+    """`host`: as KubeVirt's own handler does on the nodes its configuration selects."""
+
+    @property
+    def merges(self) -> bool:
+        """Whether ksmd runs, or may be started by whoever tunes it."""
+        return self.run == 1 or self.tuned is not None or self.by is not None
 
     @property
     def files(self) -> Mapping[str, str]:

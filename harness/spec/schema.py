@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from harness.spec import checks, daemons, fleet, host, loader, matrix, workload
+from harness.spec import checks, daemons, fleet, host, ksmtuned, loader, matrix, workload
 from harness.spec.expectations import KINDS
 from harness.spec.schema_checks import expectations
 from harness.spec.schema_parts import (
@@ -131,7 +131,7 @@ def _fleet() -> Schema:
     return obj(properties, "name", anyOf=[{"required": ["manifest"]}, {"required": ["match"]}])
 
 
-def _ksm() -> Schema:
+def _ksm(more: Schema | None = None) -> Schema:
     ksm = {
         "run": {"enum": [0, 1, 2]},
         "pages_to_scan": {"type": "integer", "minimum": 1},
@@ -140,13 +140,32 @@ def _ksm() -> Schema:
         "advisor": {"enum": list(host.ADVISORS)},
     }
     assert tuple(ksm) == host.KSM_KEYS
-    return obj(ksm)
+    return obj({**ksm, **(more or {})})
+
+
+def _tuners() -> Schema:
+    settings = {
+        name: {"type": "integer", "minimum": least, "maximum": most}
+        for name, (least, most) in ksmtuned.BOUNDS.items()
+    }
+    tuners: Schema = {
+        "tuned": {
+            "anyOf": [{"type": "string", "description": "Path, relative to this file."}, obj(settings)],
+            "description": "Tunes KSM as ksmtuned does by its ksmtuned.conf.",
+        },
+        "by": {
+            "enum": list(host.TUNERS),
+            "description": "Tunes KSM as KubeVirt's handler does on the nodes of ksmConfiguration.",
+        },
+    }
+    assert tuple(tuners) == host.TUNED_BY
+    return tuners
 
 
 def _host() -> Schema:
     swap = {"kind": {"enum": list(host.SWAPS)}, "size": QUANTITY}
     assert tuple(swap) == host.SWAP_KEYS
-    return obj({"ksm": _ksm(), "swap": obj(swap)})
+    return obj({"ksm": _ksm(_tuners()), "swap": obj(swap)})
 
 
 def _daemon() -> Schema:

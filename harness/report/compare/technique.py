@@ -52,7 +52,7 @@ def technique(scenario: Scenario, seen: Sequence[Mapping[str, Any]] = ()) -> str
     if isinstance(percent, int) and percent > 100:
         found.append("overcommit-percent")
     settings = (scenario.host.ksm, *(step.ksm for step in scenario.workload))
-    merges = any(ksm is not None and ksm.run == 1 for ksm in settings)
+    merges = any(ksm is not None and ksm.merges for ksm in settings)
     if merges or dig(scenario.kubevirt, "ksmConfiguration") is not None:
         found.append("ksm")
     if any(_swaps(node.kubelet) for node in scenario.nodes):
