@@ -33,17 +33,20 @@ def claim_causes(
     """List what `draadmitter.ValidateCreation` refuses, in its order."""
     if not version.since("v1.9"):
         return
-
-    def open_(gate: str, *, beta: bool = True) -> bool:
-        return columns.gate(gate, column=version, configuration=configuration, beta=beta)
-
+    gates = columns.Gates(version, configuration)
     claims = tuple(items(vmi_spec, "resourceClaims"))
     yield from _claims(claims, f"{field}.resourceClaims")
     at = f"{field}.domain.devices"
     gpus, others = _Claimed(), _Claimed()
     devices = mapping(get(vmi_spec, "domain", "devices"))
     yield from _devices(
-        devices, gpus, kind="gpus", name="GPU", mixed=False, gate=open_("GPUsWithDRA"), at=f"{at}.gpus"
+        devices,
+        gpus,
+        kind="gpus",
+        name="GPU",
+        mixed=False,
+        gate=not gates.closed("GPUsWithDRA", beta=True),
+        at=f"{at}.gpus",
     )
     yield from _devices(
         devices,
@@ -51,11 +54,11 @@ def claim_causes(
         kind="hostDevices",
         name="HostDevice",
         mixed=True,
-        gate=open_("HostDevicesWithDRA"),
+        gate=not gates.closed("HostDevicesWithDRA", beta=True),
         at=f"{at}.hostDevices",
     )
     networks: dict[str, int] = {}
-    if open_("NetworkDevicesWithDRA", beta=False):
+    if not gates.closed("NetworkDevicesWithDRA"):
         networks = _networks(vmi_spec)
     owners: dict[str, str] = {}
     for kind, first, path in (

@@ -156,10 +156,8 @@ def gated_causes(
     vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any], version: columns.Column, field: str
 ) -> Iterator[Cause]:
     """What needs a feature gate or a fitting architecture, in the validator's order."""
-
-    def closed(gate: str, *, beta: bool = False) -> bool:
-        return not columns.gate(gate, column=version, configuration=configuration, beta=beta)
-
+    gates = columns.Gates(version, configuration)
+    closed = gates.closed
     devices = mapping(get(vmi_spec, "domain", "devices"))
     at = f"{field}.domain.devices"
     if devices.get("hostDevices") is not None and closed("HostDevices"):
@@ -177,20 +175,21 @@ def gated_causes(
     if devices.get("downwardMetrics") is not None and closed("DownwardMetrics"):
         text = "downwardMetrics virtio serial is not allowed: DownwardMetrics feature gate is not enabled"
         yield Cause(INVALID, text, f"{at}.downwardMetrics")
-    yield from _filesystems(vmi_spec, version, field, closed)
+    yield from _filesystems(vmi_spec, gates, field)
     architecture = str(vmi_spec.get("architecture") or "")
-    yield from _graphics(devices, field, architecture, gated=not version.since("v1.9"), closed=closed)
+    yield from _graphics(devices, field, architecture, gates)
     if get(vmi_spec, "domain", "rebootPolicy") is not None and closed("RebootPolicy", beta=True):
         text = "RebootPolicy is specified but the RebootPolicy feature gate is not enabled"
         yield Cause(INVALID, text, f"{field}.domain.rebootPolicy")
 
 
 def _graphics(
-    devices: Mapping[str, Any], field: str, architecture: str, *, gated: bool, closed: Any
+    devices: Mapping[str, Any], field: str, architecture: str, gates: columns.Gates
 ) -> Iterator[Cause]:
     """Video and panic devices; both behind gates up to v1.8."""
+    gated = not gates.column.since("v1.9")
     if devices.get("video") is not None:
-        if gated and closed("VideoConfig"):
+        if gated and gates.closed("VideoConfig"):
             text = "Video configuration is specified but the VideoConfig feature gate is not enabled"
             yield Cause(INVALID, text, f"{field}.video")
         elif devices.get("autoattachGraphicsDevice") is False:
@@ -198,7 +197,7 @@ def _graphics(
             yield Cause(INVALID, text, f"{field}.video")
     at = f"{field}.domain.devices.panicDevices"
     panics = devices.get("panicDevices") or ()
-    if gated and panics and closed("PanicDevices"):
+    if gated and panics and gates.closed("PanicDevices"):
         yield Cause(INVALID, "Panic Devices feature gate is not enabled in kubevirt-config", at)
         return
     if panics and architecture in {"s390x", "ppc64le"}:
@@ -209,12 +208,11 @@ def _graphics(
             yield Cause(INVALID, f"invalid PanicDeviceModel({model})", f"{at}[{index}].model")
 
 
-def _filesystems(
-    vmi_spec: Mapping[str, Any], version: columns.Column, field: str, closed: Any
-) -> Iterator[Cause]:
+def _filesystems(vmi_spec: Mapping[str, Any], gates: columns.Gates, field: str) -> Iterator[Cause]:
     """Virtiofs of claims wants a gate; up to v1.7 that of config volumes too, and one older gate opens both."""
     volumes = {str(volume.get("name", "")): volume for volume in items(vmi_spec, "volumes")}
-    old_gate = version.older_checks and not closed("ExperimentalVirtiofsSupport")
+    older = gates.column.older_checks
+    old_gate = older and not gates.closed("ExperimentalVirtiofsSupport")
     for filesystem in items(vmi_spec, "domain", "devices", "filesystems"):
         volume = volumes.get(str(filesystem.get("name", "")))
         if volume is None or old_gate:
@@ -223,9 +221,9 @@ def _filesystems(
         config = any(volume.get(kind) is not None for kind in _CONFIG_VOLUMES)
         at = f"{field}.domain.devices.filesystems"
         words = "virtiofs is not allowed: virtiofs feature gate is not enabled for"
-        if config and version.older_checks and closed("EnableVirtioFsConfigVolumes"):
+        if config and older and gates.closed("EnableVirtioFsConfigVolumes"):
             yield Cause(INVALID, f"{words} config volumes", at)
-        elif stored and closed("EnableVirtioFsStorageVolumes"):
+        elif stored and gates.closed("EnableVirtioFsStorageVolumes"):
             yield Cause(INVALID, f"{words} PVC", at)
 
 

@@ -270,9 +270,7 @@ def _cloud_init(volume: Mapping[str, Any], path: str) -> Iterator[Cause]:
 def _gated(
     volume: Mapping[str, Any], path: str, configuration: Mapping[str, Any], version: columns.Column
 ) -> Iterator[Cause]:
-    def closed(gate: str) -> bool:
-        return not columns.gate(gate, column=version, configuration=configuration, beta=False)
-
+    closed = columns.Gates(version, configuration).closed
     if volume.get("downwardMetrics") is not None and closed("DownwardMetrics"):
         text = "downwardMetrics disks are not allowed: DownwardMetrics feature gate is not enabled."
         yield Cause(INVALID, text, path)

@@ -26,10 +26,7 @@ def launch_security_causes(
     vmi_spec: Mapping[str, Any], configuration: Mapping[str, Any], version: columns.Column, field: str
 ) -> Iterator[Cause]:
     """List what is refused, in the validator's order."""
-
-    def closed(gate: str, *, beta: bool = False) -> bool:
-        return not columns.gate(gate, column=version, configuration=configuration, beta=beta)
-
+    closed = columns.Gates(version, configuration).closed
     found = get(vmi_spec, "domain", "launchSecurity")
     if found is None:
         return

@@ -200,6 +200,18 @@ def gate(name: str, *, column: Column, configuration: Mapping[str, Any], beta: b
     return beta and (column.name == "main" or name not in _BETA_ON_MAIN_ONLY)
 
 
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The feature gates of one cluster, as create validators ask for them."""
+
+    column: Column
+    configuration: Mapping[str, Any]
+
+    def closed(self, name: str, *, beta: bool = False) -> bool:
+        """Whether a gate is off; `beta`: one that is on by default where Beta gates are."""
+        return not gate(name, column=self.column, configuration=self.configuration, beta=beta)
+
+
 def image_volume(column: Column, configuration: Mapping[str, Any]) -> bool:
     """Whether containerDisks are native image volumes (gate `ImageVolume`, Beta since v1.8; v1.6 and v1.7 have Alpha)."""
     return gate("ImageVolume", column=column, configuration=configuration)
