@@ -113,6 +113,8 @@ class Forecast:
     container_ooms: tuple[ContainerOom, ...]
     peak: Mapping[str, Bytes]
     """Largest working set of each member."""
+    idle: int
+    """Memory available on the node before the first step."""
     lowest: int
     """Least memory available on the node at the end of any step."""
 
@@ -124,7 +126,7 @@ def forecast(
     crossings: list[Crossing] = []
     ooms: list[ContainerOom] = []
     peak = {member.name: member.working_set for member in members}
-    lowest = _left(members, node)
+    lowest = idle = _left(members, node)
     crossed = {threshold for threshold in thresholds if _below(threshold, node) > lowest}
     for step in steps:
         chosen = [member for member in members if _in(member, step)]
@@ -146,7 +148,9 @@ def forecast(
             peak[member.name] = max(peak[member.name], member.working_set)
             if member.limit is not None and member.working_set > member.limit:
                 ooms.append(_oom(member, member.limit, step))
-    return Forecast(crossings=tuple(crossings), container_ooms=tuple(ooms), peak=peak, lowest=lowest)
+    return Forecast(
+        crossings=tuple(crossings), container_ooms=tuple(ooms), peak=peak, idle=idle, lowest=lowest
+    )
 
 
 def _in(member: Member, step: Step) -> bool:

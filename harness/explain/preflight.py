@@ -292,13 +292,19 @@ def _no_crossing(places: Mapping[str, _Place], runs: Mapping[str, Forecast]) -> 
             f"node {nearest}: no memory threshold is in force, so nothing is ever evicted for memory",
         )
     highest = max(threshold.value.resolve(places[nearest].node.capacity).value() for threshold in thresholds)
-    return Refusal(
-        "no-crossing",
-        (
-            f"node {nearest or name}: the workload leaves {_mib(runs[nearest].lowest)} available, above the threshold of "
-            f"{_mib(highest)}: nothing is evicted"
-        ),
-    )
+    run = runs[nearest]
+    if run.idle >= highest:
+        said = (
+            f"the workload leaves {_mib(run.lowest)} available, above the threshold of {_mib(highest)}: "
+            "nothing is evicted"
+        )
+    else:
+        idle = f"leave {_mib(run.idle)}" if run.idle >= 0 else f"need {_mib(-run.idle)} more than it has"
+        said = (
+            f"its guests {idle} before the workload begins, below the threshold of {_mib(highest)} already: "
+            "no step crosses it"
+        )
+    return Refusal("no-crossing", f"node {nearest or name}: {said}")
 
 
 def _race(name: str, crossing: Crossing, *, wants_eviction: bool, wants_node_oom: bool) -> Iterator[Finding]:

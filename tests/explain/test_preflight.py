@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,13 @@ def test_a_machine_that_merges_pages_is_not_forecast_with_certainty(tmp_path: Pa
     fleets, counts = {"hog": _vmi()}, {"hog": 6}
     (refused,) = _findings(tmp_path, fleets=fleets, counts=counts, memory="1Gi")
     assert _ids([refused]) == [("Refusal", "no-crossing")]
+    assert re.fullmatch(
+        "node target: its guests need [0-9]+ MiB more than it has before the workload begins, "
+        "below the threshold of 200 MiB already: no step crosses it",
+        refused.text,
+    )
+    some, *_ = _findings(tmp_path, fleets=fleets, counts=counts, memory="1250Mi")
+    assert re.search("its guests leave 88 MiB before the workload begins, below the threshold", some.text)
     (told,) = _findings(tmp_path, fleets=fleets, counts=counts, memory="1Gi", host={"ksm": {"run": 1}})
     assert _ids([told]) == [("Caveat", "no-crossing")]
     assert "what KSM merges is not reckoned with" in told.text
