@@ -283,6 +283,9 @@ def _quiet_end(run: Run, index: Index, ending: Ending) -> Diagnosis:
         return Diagnosis(
             cause="disrupted", certain=True, because=f"{reason}: {message.strip()}", proof=(mark.line,)
         )
+    unplaced = _unplaced(index, ending)
+    if unplaced is not None:
+        return unplaced
     bye = farewell(ending)
     deleted = deleted_first(run, index, ending)
     if deleted is not None:
@@ -344,6 +347,18 @@ def _quiet_end(run: Run, index: Index, ending: Ending) -> Diagnosis:
     return Diagnosis(
         cause="unknown", certain=True, because="its objects vanished without a last word", proof=ending.proof
     )
+
+
+def _unplaced(index: Index, ending: Ending) -> Diagnosis | None:
+    """Return what the scheduler said of a VMI whose pod never had a node: whatever ended it then, nothing ran."""
+    pod = ending.incarnation.pod
+    if pod is None or ending.incarnation.node or _ran(index, ending):
+        return None
+    for condition in served.mappings(pod.object, "status", "conditions"):
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            said = str(condition.get("message") or "").strip() or "the scheduler gave no reason"
+            return Diagnosis(cause="no-node", certain=True, because=said, proof=(pod.last.line,))
+    return None
 
 
 def _ran(index: Index, ending: Ending) -> bool:

@@ -24,6 +24,7 @@ Cause = Literal[
     "guest-shutdown",
     "api-delete",
     "disrupted",
+    "no-node",
     "refused",
     "failed-to-start",
     "crashed",
@@ -31,8 +32,8 @@ Cause = Literal[
     "alive",
 ]
 """`eviction`: for memory, hard or soft can't be told; `other-eviction`: by the kubelet, not for memory; `oom`: by the host's
-kernel, whose limit it was can't be told; `disrupted`: preempted, or evicted through the API; `refused`: never admitted to
-its node; `crashed`: QEMU or its launcher ended and nothing recorded says why; `unknown`: its objects vanished."""
+kernel, whose limit it was can't be told; `disrupted`: preempted, or evicted through the API; `no-node`: the scheduler
+found none, it never ran; `refused`: never admitted to its node; `crashed`: QEMU or its launcher ended and nothing recorded says why; `unknown`: its objects vanished."""
 EVICTIONS: tuple[Cause, ...] = ("hard-eviction", "soft-eviction", "eviction")
 OOMS: tuple[Cause, ...] = ("container-oom", "pod-oom", "node-oom", "oom")
 Kind = Literal["hard", "soft", ""]

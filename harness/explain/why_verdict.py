@@ -53,6 +53,8 @@ def verdict(
             return f"{name} was deleted through the API: {_manners(reaction, window)}."
         case "disrupted":
             return f"{name} was taken off its node through Kubernetes, not by memory: {found.because}"
+        case "no-node":
+            return f"{name} never ran: no node had room for it. {found.because}"
         case "refused":
             return f"{name} never ran: the kubelet refused its pod. {found.because}"
         case "failed-to-start":

@@ -32,7 +32,8 @@ class Death:
 def deaths(directory: RunDirectory, observed: Observed) -> tuple[tuple[Death, ...], str]:
     """Return the deaths of a run, and '' or why some are not told."""
     run = observed.run
-    dead = sum(e.gone is not None and not e.stale for e in run.endings)
+    unplaced = {item.name for item in observed.timeline.unplaced}
+    dead = sum(e.gone is not None and not e.stale and e.key not in unplaced for e in run.endings)
     if not dead:
         return (), ""
     if dead > CROWD or len(run.endings) > VMIS:
@@ -42,6 +43,8 @@ def deaths(directory: RunDirectory, observed: Observed) -> tuple[tuple[Death, ..
     except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
         # A page with everything else is worth more than none because one object is not of its kind's shape.
         return (), f"{dead} ended; why can't be told: {type(error).__name__}: {clean(str(error), most=200)}"
+    # What never ran did not end: it is told among the VMIs that did not fit.
+    ended = [item for item in report.dead if item.cause != "no-node"]
     told = tuple(
         Death(
             subject=clean(item.subject),
@@ -51,9 +54,9 @@ def deaths(directory: RunDirectory, observed: Observed) -> tuple[tuple[Death, ..
             text=lines(post(item)),
             proof=item.proof,
         )
-        for item in report.dead[:MOST]
+        for item in ended[:MOST]
     )
-    left = len(report.dead) - len(told)
+    left = len(ended) - len(told)
     return told, f"{left} more ended; `density why {directory.path.name}` tells of all." if left else ""
 
 

@@ -27,7 +27,7 @@ def measure(observed: Observed, records: str) -> tuple[Number, ...]:
     """Return every number of a run. `records`: name of the record file in commands."""
     run = observed.run
     endings = _of_interest(run)
-    numbers = [*_counts(run, endings), *start(run, endings), *latencies(run, endings)]
+    numbers = [*_counts(run, endings), *_unplaced(observed), *start(run, endings), *latencies(run, endings)]
     numbers += touch_latencies(observed, records)
     numbers += ksm_numbers(observed)
     numbers += swap_numbers(observed)
@@ -94,6 +94,27 @@ def _filled(run: Run) -> tuple[str, tuple[int, ...]]:
         for _, a in found
     ]
     return "; ".join(said), tuple(line for line, _ in found)
+
+
+def _unplaced(observed: Observed) -> Iterator[Number]:
+    """VMIs that no node had room for, those a fleet that fills gave up on among them."""
+    found = observed.timeline.unplaced
+    if not found:
+        return
+    whys: dict[str, list[str]] = {}
+    for item in found:
+        whys.setdefault(clean(item.why, most=120), []).append(clean(item.name.rpartition("/")[2], most=80))
+    said = [
+        f"{', '.join(names[:6])}{' …' if len(names) > 6 else ''}: {why}"
+        for why, names in list(whys.items())[:6]
+    ]
+    yield _count(
+        "unplaced",
+        "VMIs that found no node",
+        len(found),
+        proof=(item.line for item in found),
+        note="; ".join(said),
+    )
 
 
 def _sold(run: Run, endings: Sequence[Ending], fit: set[str]) -> Iterator[Number]:

@@ -98,6 +98,11 @@ def _object(obj: Mapping[str, Any]) -> str:
         for condition in _mappings(dig(obj, "status", "conditions"))
         if condition.get("type") in {"DisruptionTarget", "MemoryPressure"}
     ]
+    words += [
+        f"Unschedulable: {condition.get('message') or ''}"
+        for condition in _mappings(dig(obj, "status", "conditions"))
+        if kind == "Pod" and condition.get("reason") == "Unschedulable"
+    ]
     for status in _mappings(dig(obj, "status", "containerStatuses")):
         ended = dig(status, "state", "terminated")
         if isinstance(ended, Mapping):

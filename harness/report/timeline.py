@@ -22,6 +22,7 @@ GAP = {"cgroup": 2.5, "stats/summary": 25.0, "guest": 6.5}
 _HELD = re.compile(r"^@ (?:stat|ok|held)\b.*?\b(?:held|bytes)=(\d{1,18})\b")
 _HELD_RECORDED = re.compile(r"^(?:ALIVE [\d.]+ |OK )?held=(\d{1,12})\b")
 _POD = re.compile(r"/pod([0-9a-f_-]{36})$|kubepods-[a-z-]*pod([0-9a-f_]{36})\.slice$")
+_REASON = re.compile(r"\b\d+ (Insufficient [\w/-]+(?:\.[\w/-]+)*|Too many pods|node\(s\) [^,.]+)")
 _POWER = re.compile(r"^(?:@ power\b|ACPI-POWER)")
 _BYE = re.compile(r"^(?:@ bye\b|BYE)")
 
@@ -86,6 +87,16 @@ class GuestLane:
     marks: list[Mark] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unplaced:
+    """A VMI that found no node by the end: it never ran, and has no lane."""
+
+    name: str
+    why: str
+    """The scheduler's reasons, short: `Insufficient memory`."""
+    line: int
+
+
 @dataclass(slots=True)
 class Timeline:
     """Everything the picture needs."""
@@ -94,6 +105,7 @@ class Timeline:
     guests: list[GuestLane]
     actions: list[Mark]
     end: float
+    unplaced: list[Unplaced] = field(default_factory=list)
 
     def bound(self, subject: str, kind: str, when: tuple[float, float], *, label: str, line: int) -> None:
         """Give a mark its uncertainty, or add it where the records alone had none of the kind."""
@@ -126,6 +138,7 @@ class TimelineReader:
         self.stats_only: dict[str, Series] = defaultdict(lambda: Series(GAP["stats/summary"]))
         self.stats_time: dict[str, str] = {}
         self.vmi_of_pod: dict[str, str] = {}
+        self.unplaced: dict[str, Unplaced] = {}
         self.malformed: list[int] = []
         for handle in provenance.nodes.values():
             if isinstance(handle, Mapping) and isinstance(handle.get("name"), str):
@@ -277,9 +290,30 @@ class TimelineReader:
             for c in [*(spec.get("containers") or []), *_sidecars(spec)]
         ]
         lane.request = sum(q for q in requests if q is not None) / MIB or None
+        self._placing(line, vmi, obj)
         phase = str(status.get("phase"))
         if phase in {"Succeeded", "Failed"} and self.once("pod", str(meta.get("uid")), phase):
             lane.marks.append(Mark(t, "pod", f"pod {phase}", line))
+
+    def _placing(self, line: int, vmi: str, pod: Mapping[str, Any]) -> None:
+        """Keep what the scheduler says of a pod that it found no node for."""
+        conditions = dig(pod, "status", "conditions") or []
+        refused = next(
+            (c for c in conditions if c.get("type") == "PodScheduled" and c.get("reason") == "Unschedulable"),
+            None,
+        )
+        if dig(pod, "spec", "nodeName"):
+            self.unplaced.pop(vmi, None)
+        elif refused is not None and vmi not in self.unplaced:
+            said = str(refused.get("message") or "")
+            why = ", ".join(dict.fromkeys(_REASON.findall(said.partition("preemption:")[0]))) or said
+            self.unplaced[vmi] = Unplaced(name=vmi, why=why or "no reason given", line=line)
+
+    @staticmethod
+    def _never_ran(guest: GuestLane | None) -> bool:
+        return guest is None or not (
+            guest.held or guest.working_set or any(mark.label == "VMI Running" for mark in guest.marks)
+        )
 
     def timeline(self, config: Callable[[str], Mapping[str, Any]] | None = None) -> Timeline:
         """Return what was read so far. `config`: a node's effective kubelet settings, where more than run.json is known."""
@@ -295,12 +329,21 @@ class TimelineReader:
                 if mib:
                     lane.thresholds.append((f"{kind} {value}", mib))
         nodes = [lane for lane in self.nodes.values() if lane.available]
-        guests = [lane for lane in self.guests.values() if lane.held or lane.working_set or lane.marks]
+        never = {name for name in self.unplaced if self._never_ran(self.guests.get(name))}
+        guests = [
+            guest
+            for name, guest in self.guests.items()
+            if name not in never and (guest.held or guest.working_set or guest.marks)
+        ]
         return Timeline(
             nodes=sorted(nodes, key=lambda lane: natural(lane.name)),
             guests=sorted(guests, key=lambda lane: natural(lane.name)),
             actions=self.actions,
             end=self.end,
+            unplaced=sorted(
+                (found for name, found in self.unplaced.items() if name in never),
+                key=lambda found: natural(found.name),
+            ),
         )
 
 

@@ -418,6 +418,22 @@ def never_ran() -> World:
     return world.watch(world.vmis["a"], "ADDED").at(5).phase("a", "Failed")
 
 
+def unplaced() -> World:
+    world = start()
+    world.records.clear()
+    world.node()
+    world.vmis["a"] = {**world.vmis["a"], "status": {"phase": "Scheduling"}}
+    world.watch(world.vmis["a"], "ADDED")
+    pod = world.pods["a"]
+    world.pods["a"] = {**pod, "spec": {k: v for k, v in pod["spec"].items() if k != "nodeName"}}
+    why = "0/1 nodes are available: 1 Insufficient memory."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+    world.pod("a", phase="Pending", conditions=[condition])
+    vmi = world.vmis["a"]
+    vmi["metadata"] = {**vmi["metadata"], "deletionTimestamp": stamp(5.0)}
+    return world.at(5).watch(vmi).phase("a", "Failed").watch(world.vmis["a"], "DELETED")
+
+
 def refused() -> World:
     return start().pod(
         "a",
@@ -521,6 +537,7 @@ CASES: tuple[tuple[Callable[[], World], str, bool], ...] = (
     (crashed, "crashed", True),
     (vanished, "unknown", True),
     (never_ran, "failed-to-start", True),
+    (unplaced, "no-node", True),
     (refused, "refused", True),
     (preempted, "disrupted", True),
     (other_eviction, "other-eviction", True),

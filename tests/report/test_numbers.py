@@ -18,6 +18,7 @@ from harness.report.number import Number
 from harness.report.proof import digest, proof_command
 from harness.report.reading import observe, thinned
 from harness.report.touch import nearest_rank
+from harness.report.write import write_reports
 from harness.run.importing import import_recording
 from harness.spec.loader import load_scenario
 from harness.units import Seconds
@@ -247,3 +248,56 @@ def test_one_vmi_requests_what_its_pod_does_sidecars_that_stay_included(tmp_path
         tmp_path, [pod, directories.vmi(1, "a", "Running"), directories.cgroup(2, "/", 100)]
     )
     assert numbers_of(run)["requested"].text == "321 MiB"
+
+
+def refused(t: float, name: str) -> Iterator[model.Record]:
+    said = "0/1 nodes are available: 1 Insufficient memory. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
+    yield directories.vmi(t, name, "Pending")
+    yield directories.watch(
+        t,
+        "Pod",
+        name,
+        metadata={
+            "namespace": directories.NS,
+            "name": f"virt-launcher-{name}-abcde",
+            "uid": f"Pod-{name}",
+            "annotations": {"kubevirt.io/domain": name},
+        },
+        spec={"containers": [{"name": "compute", "resources": {"requests": {"memory": "300Mi"}}}]},
+        status={"phase": "Pending", "conditions": [condition]},
+    )
+
+
+def test_what_found_no_node_is_counted_and_is_no_death_and_has_no_lane(tmp_path: Path) -> None:
+    def records() -> Iterator[model.Record]:
+        yield from list(directories.fleet(2, taken=0))[:-1]
+        yield from refused(25, "vm-2")
+        yield directories.vmi(25.1, "vm-2", "Failed")
+        gone = directories.vmi(25.2, "vm-2", "Failed")
+        yield model.Watch(t=gone.t, at=gone.at, type="DELETED", object=gone.object)
+        yield model.Action(t=Seconds(30), at=directories.STARTED, what="window-end")
+
+    run = directories.write(tmp_path, records())
+    view = write_reports(run)
+    (number,) = [n for n in view.numbers if n.key == "unplaced"]
+    assert (number.text, number.note) == ("1", "vm-2: Insufficient memory")
+    assert [d.subject for d in view.deaths] == []
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "No lane, since no node had room for it: vm-2: Insufficient memory." in page
+    picture = page.partition('aria-label="Timeline of the run"')[2].partition("</svg>")[0]
+    assert ">vm-00001</text>" in picture
+    assert "vm-2" not in picture
+
+
+def test_what_waited_for_a_node_and_got_one_is_not_counted_so(tmp_path: Path) -> None:
+    def records() -> Iterator[model.Record]:
+        yield from refused(1, "vm-00000")
+        *_, pod = refused(1, "vm-00000")
+        assert isinstance(pod, model.Watch)
+        pod.object["spec"] = {"nodeName": "target"}
+        yield pod
+        yield from directories.fleet(2, taken=0)
+
+    view = write_reports(directories.write(tmp_path, records()))
+    assert [n for n in view.numbers if n.key == "unplaced"] == []
