@@ -69,9 +69,3 @@ def replay_command(run: Path, runs: Path) -> int:
     judged = verdict(scenario, findings, directory.provenance, baseline_for(scenario, directory.provenance))
     present(directory, judged, out=sys.stdout)
     return errors.OK if judged.passed else errors.NOT_SEEN
-
-
-def report_command(run: Path, runs: Path) -> int:
-    """Write the reports of a judged run anew."""
-    present(find_run(run, runs), None, out=sys.stdout)
-    return errors.OK

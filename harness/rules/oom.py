@@ -17,10 +17,6 @@ from harness.units import Bytes
 
 GUARANTEED: Final = -997
 BEST_EFFORT: Final = 1000
-KUBELET: Final = -999
-"""kubelet and kube-proxy."""
-PAUSE: Final = -998
-"""The sandbox container [MEM]."""
 UNKILLABLE: Final = -1000
 PAGE: Final = 4096
 

@@ -82,6 +82,7 @@ def _holds_bytes(node: Node, subjects: Subjects) -> HoldsBytes:
     how = reader.read("how", lambda n: read.choice(n, CHANGES, "change")) or "value"
     if how == "value" and reader.has("since"):
         raise reader.key_mark("since").error("'since' has no meaning for a value; how: growth or drop")
+    since, at = _between(reader, subjects)
     return HoldsBytes(
         of=whom(reader, subjects, victim=True),
         measure=cast(
@@ -89,13 +90,19 @@ def _holds_bytes(node: Node, subjects: Subjects) -> HoldsBytes:
             read.choice(reader.need("measure"), HELD, "measure"),
         ),
         how=cast("Literal['value', 'growth', 'drop']", how),
-        since=reader.read("since", lambda n: moment(n, subjects, known=("start",))) or "start",
-        at=reader.read("at", lambda n: moment(n, subjects)) or "end",
+        since=since,
+        at=at,
         min=low,
         max=high,
         min_share=low_share,
         max_share=high_share,
     )
+
+
+def _between(reader: Reader, subjects: Subjects) -> tuple[str, str]:
+    """Read the moments that a change is measured between."""
+    since = reader.read("since", lambda n: moment(n, subjects, known=("start",))) or "start"
+    return since, reader.read("at", lambda n: moment(n, subjects)) or "end"
 
 
 def _ksm(node: Node, subjects: Subjects) -> Ksm:
@@ -107,11 +114,12 @@ def _ksm(node: Node, subjects: Subjects) -> Ksm:
     low, high = bounds(reader, some_bytes, needed=False)
     low_share, high_share = bounds(reader, share, of="share", needed=False)
     low_cpu, high_cpu = bounds(reader, number, of="cpu", needed=False)
+    since, at = _between(reader, subjects)
     return Ksm(
         of=whom(reader, subjects, default="all"),
         run=reader.read("run", lambda n: read.whole(n, most=2)),
-        since=reader.read("since", lambda n: moment(n, subjects, known=("start",))) or "start",
-        at=reader.read("at", lambda n: moment(n, subjects)) or "end",
+        since=since,
+        at=at,
         min=low,
         max=high,
         min_share=low_share,

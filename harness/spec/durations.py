@@ -40,18 +40,3 @@ def suggest_duration(text: str) -> str | None:
     except ValueError:
         return None
     return compact
-
-
-def format_duration(seconds: float) -> str:
-    """The shortest exact Go spelling, e.g. `1m30s`."""
-    nanos = round(seconds * 1e9)
-    if nanos == 0:
-        return "0s"
-    parts = []
-    for unit, size in (("h", 3600 * 10**9), ("m", 60 * 10**9), ("s", 10**9), ("ms", 10**6), ("us", 10**3)):
-        count, nanos = divmod(nanos, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    if nanos:
-        parts.append(f"{nanos}ns")
-    return "".join(parts)
