@@ -9,36 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-from aiohttp import web
-
-from harness.cluster.base import Reading
 from harness.kube.resources import BY_KIND
 from harness.records import served
 from harness.records.importing import Recording
-from harness.records.model import Guest, Kernel, Note, Record, Sample, Watch
-from tests.kube.faulty import kubeconfig, serve, status
-
-FIRST = 1.0
-"""Seconds within which a recorder's first lists came."""
-PLURALS = {r.plural: r for r in BY_KIND.values()}
+from harness.records.model import Note, Record, Watch
+from tests.recorded_api import FIRST, PLURALS, RecordedApi, event, of_kind
 
 
-def of_kind(record: Record) -> str:
-    return str(record.object.get("kind")) if isinstance(record, Watch) else ""
-
-
-@dataclass
-class Replay:
+@dataclass(kw_only=True)
+class Replay(RecordedApi):
     """One recording and who listens to it."""
 
-    records: tuple[Record, ...]
-    started: float
     t: float = 0.0
     written: int = 0
     """Records the recorder has written, its own notes left out."""
@@ -47,12 +32,8 @@ class Replay:
     samples: dict[tuple[str, str], asyncio.Queue[dict[str, Any]]] = field(
         default_factory=lambda: defaultdict(asyncio.Queue)
     )
-    consoles: dict[str, asyncio.Queue[str]] = field(default_factory=lambda: defaultdict(asyncio.Queue))
-    readings: asyncio.Queue[Reading] = field(default_factory=asyncio.Queue)
-    url: str = ""
     _listed: set[str] = field(default_factory=set)
     _nodes_asked: int = 0
-    _wrote: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def of(cls, path: Path) -> Replay:
@@ -71,11 +52,6 @@ class Replay:
         if not isinstance(record, Note):
             self.written += 1
             self._wrote.set()
-
-    async def probe(self) -> AsyncIterator[Reading]:
-        """What another than the API tells of nodes."""
-        while True:
-            yield await self.readings.get()
 
     # -- driving -------------------------------------------------------------------------------------------------------
 
@@ -96,7 +72,7 @@ class Replay:
                 objects = [r.object for r in burst if isinstance(r, Watch)]
                 self.lists[BY_KIND[of_kind(burst[0])].plural].set_result(objects)
             else:
-                self._deliver(burst[0])
+                self.deliver(burst[0])
             try:
                 async with asyncio.timeout(20):
                     while self.written < before + len(burst):
@@ -120,33 +96,15 @@ class Replay:
             burst.append(record)
         return burst
 
-    def _deliver(self, record: Record) -> None:
-        match record:
-            case Watch():
-                event = {"type": record.type, "object": record.object}
-                self.watches[BY_KIND[of_kind(record)].plural].put_nowait(orjson.dumps(event) + b"\n")
-            case Sample(source="stats/summary" | "configz"):
-                self.samples[record.source, record.node].put_nowait(record.data)
-            case Sample():
-                fields = {"source": record.source, "node": record.node, "subject": record.subject}
-                self.readings.put_nowait(Reading(stream="sample", fields={**fields, "data": record.data}))
-            case Kernel():
-                names = [name for name in record.__struct_fields__ if name not in {"t", "at"}]
-                fields = {name: getattr(record, name) for name in names}
-                self.readings.put_nowait(Reading(stream="kernel", fields=fields))
-            case Guest():
-                self.consoles[record.vmi].put_nowait(record.line)
-            case _:
-                raise AssertionError(record)
-
     # -- serving -------------------------------------------------------------------------------------------------------
 
-    async def collection(self, request: web.Request) -> web.StreamResponse:
-        plural = request.match_info["plural"]
-        if plural not in PLURALS:
-            return status(404, "NotFound")
-        if request.query.get("watch") == "true":
-            return await self._watch(request, plural)
+    def watched_object(self, plural: str, record: Watch) -> None:
+        self.watches[plural].put_nowait(event(record.type, record.object))
+
+    def page_changed(self, page: tuple[str, str], data: dict[str, Any]) -> None:
+        self.samples[page].put_nowait(data)
+
+    async def listed(self, plural: str) -> tuple[str, list[dict[str, Any]]]:
         if plural == "nodes":
             self._nodes_asked += 1
         if plural == "nodes" and self._nodes_asked == 1:  # the recorder's look before it begins
@@ -155,46 +113,12 @@ class Replay:
                 for r in self.records
                 if isinstance(r, Watch) and of_kind(r) == "Node"
             }
-            items = list(nodes.values())
-        else:
-            items = await self.lists[plural]
-        return web.Response(
-            body=orjson.dumps({"metadata": {"resourceVersion": "1"}, "items": items}),
-            content_type="application/json",
-        )
+            return "1", list(nodes.values())
+        return "1", await self.lists[plural]
 
-    async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
+    async def events(self, plural: str, version: str) -> AsyncIterator[bytes]:
         while True:
-            await response.write(await self.watches[plural].get())
+            yield await self.watches[plural].get()
 
-    async def version(self, _request: web.Request) -> web.Response:
-        return web.Response(text='{"gitVersion": "v1.36.2"}', content_type="application/json")
-
-    async def page(self, request: web.Request) -> web.Response:
-        source = request.match_info["page"]
-        found = await self.samples[source, request.match_info["node"]].get()
-        return web.Response(body=orjson.dumps(found), content_type="application/json")
-
-    async def console(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(protocols=("plain.kubevirt.io",))
-        await socket.prepare(request)
-        lines = self.consoles[f"{request.match_info['ns']}/{request.match_info['name']}"]
-        while True:
-            await socket.send_bytes((await lines.get()).encode() + b"\n")
-
-    @asynccontextmanager
-    async def served(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield a kubeconfig."""
-        app = web.Application()
-        app.router.add_get("/version", self.version)
-        app.router.add_get(r"/api/v1/nodes/{node}/proxy/{page:(?:stats/summary|configz)}", self.page)
-        app.router.add_get(
-            "/apis/subresources.kubevirt.io/v1/namespaces/{ns}/virtualmachineinstances/{name}/console",
-            self.console,
-        )
-        app.router.add_get("/api/v1/{plural}", self.collection)
-        app.router.add_get("/apis/kubevirt.io/v1/{plural}", self.collection)
-        async with serve(app) as self.url:
-            yield kubeconfig(self.url)
+    async def page_of(self, page: tuple[str, str]) -> dict[str, Any]:
+        return await self.samples[page].get()

@@ -20,7 +20,7 @@ from harness.run.judging import judge_directory
 from harness.run.record import Replayed, Request, record
 from tests.judge.recorded import CLAIMS, FILES, judged, recording, scenario
 from tests.paced_server import WATCH_LIFE, Paced
-from tests.replay_server import FIRST
+from tests.recorded_api import FIRST
 
 TIMES_20 = 20.0
 STATS = 0.5
