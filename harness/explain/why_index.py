@@ -1,6 +1,8 @@
 """What `why` reads beside the judge's index: the kubelet's own pod figures, pressure, deletions, VMs, kernel words.
 
-Built in the same pass over the records as `judge.timeline`; nothing here decides anything. Units: bytes, seconds of the run.
+A second index on purpose: findings are a function of what the judge's index holds, so what decides no finding must not
+stand in it; and `why` may learn to read more without the judge changing. What both need is the judge's alone (who is who,
+evictions, kills, endings: `timeline`), and one pass over the records feeds both. Units: bytes, seconds of the run.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ _WORDS = frozenset({"Starting", "FailedScheduling", "SyncFailed", "SuccessfulDel
 
 @dataclass(slots=True)
 class Index:
-    """The second index of a run."""
+    """What `why` reads of a run, and the judge's index of it."""
 
     timeline: Timeline
     pod_rows: dict[str, list[PodRow]] = field(default_factory=dict)

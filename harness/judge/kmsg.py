@@ -8,6 +8,7 @@ Grammar: mm/oom_kill.c and mm/memcontrol.c (`oom-kill:constraint=â€¦,oom_memcg=â
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,10 +61,10 @@ def scope_of(memcg: str, constraint: str = "") -> OomScope:
     return "container" if match["below"] else "pod"
 
 
-def _named(scope: str) -> OomScope:
-    if scope in {"container", "pod"}:
-        return scope  # type: ignore[return-value]
-    return "node" if scope in {"kubepods", "node", "global"} else ""
+_SCOPES: Mapping[str, OomScope] = {
+    "container": "container", "pod": "pod", "kubepods": "node", "node": "node", "global": "node",
+}  # fmt: skip
+"""What probes call whose limit was hit, in the judge's words."""
 
 
 class OomReader:
@@ -87,7 +88,7 @@ class OomReader:
             OomKill(
                 t=record.t,
                 lines=(number,),
-                scope=_named(record.scope) or scope_of(record.oomMemcg),
+                scope=_SCOPES.get(record.scope, "") or scope_of(record.oomMemcg),
                 pod_uid=pod_uid(record.taskMemcg) or pod_uid(record.oomMemcg),
                 vmi=record.vmi,
                 pid=record.pid,
