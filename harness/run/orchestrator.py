@@ -23,7 +23,7 @@ from harness.kube.objects import Objects
 from harness.kube.resources import NAMESPACES, NODES, VMIS, VMS
 from harness.records.model import Action, Note, Record, Sample
 from harness.records.rundir import RunDirectory
-from harness.run import health, undo_namespace
+from harness.run import health, ksmtuned, undo_namespace
 from harness.run.asking import ask_for_vnc
 from harness.run.config_map import write_config_map
 from harness.run.consoles import Consoles
@@ -176,6 +176,9 @@ class Orchestrator:
                 kubelet = await observers.configz(handles)
                 self._made.directory.update(kubelet=kubelet)
                 observers.probe(self._cluster, handles)
+                ksmtuned.begin(
+                    self._scenario, self._cluster, handles, self._stream, world=self._world, watching=watching
+                )
                 observers.stats(handles)
                 await self._daemons.start(self._scenario.daemons, self._cluster, handles, watching)
                 await self._loaded(connection, observers, handles, kubelet, interrupt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from harness.cluster.base import Cluster, HostRequest, HostSettable, NodeHandle, NodeRequest
 from harness.cluster.errors import ClusterError, NotObservable
@@ -90,10 +91,10 @@ async def _apply_host(scenario: Scenario, cluster: Cluster, stream: Stream) -> N
     await cluster.apply_host(request)
 
 
-async def tune(cluster: Cluster, stream: Stream, ksm: Mapping[str, str]) -> None:
-    """Set KSM of the machine otherwise while a run goes on. Raises RunError."""
+async def tune(cluster: Cluster, stream: Stream, ksm: Mapping[str, str], **told: Any) -> None:
+    """Set KSM of the machine otherwise while a run goes on. Raises RunError. `told`: who does it and why, to be recorded."""
     assert isinstance(cluster, HostSettable)
-    stream.action("configure-host", "host", ksm=dict(ksm), swap={})
+    stream.action("configure-host", "host", ksm=dict(ksm), swap={}, **told)
     try:
         await cluster.apply_host(HostRequest(ksm=ksm))
     except (ClusterError, NotObservable) as error:

@@ -60,6 +60,8 @@ class World:
         """Kube node name → size; set by the orchestrator from the node handles."""
         self._probed: dict[str, tuple[Seconds, Bytes]] = {}
         self._served: dict[str, tuple[str, Bytes]] = {}
+        self._resident: dict[str, tuple[str, Seconds, Bytes]] = {}
+        """VMI → node, when, and resident memory of its QEMU."""
         self.first_death: dict[str, Seconds] = {}
         """VMI → when its end, or that of its first incarnation, was first seen."""
         self.happened: dict[str, set[str]] = {
@@ -94,6 +96,9 @@ class World:
                 if isinstance(working_set, int) and record.node in self.capacity:
                     available = max(0, self.capacity[record.node] - working_set)
                     self._probed[record.node] = (record.t, Bytes(available))
+            case Sample(source="process") if record.subject in self.guests:
+                if isinstance(rss := record.data.get("rss"), int):
+                    self._resident[record.subject] = (record.node, record.t, Bytes(rss))
             case Sample(source="stats/summary"):
                 row = (record.data.get("node") or {}).get("memory") or {}
                 if isinstance(row.get("availableBytes"), int):
@@ -217,6 +222,12 @@ class World:
             return probed[1]
         served = self._served.get(node)
         return served[1] if served else None
+
+    def resident(self, node: str) -> Bytes:
+        """Resident memory of all QEMU processes of a node, of those that were seen just now."""
+        return Bytes(
+            sum(rss for at, t, rss in self._resident.values() if at == node and self.now - t <= FRESH)
+        )
 
     def stats_time(self, node: str) -> str:
         """Time stamp of the node's memory row in stats/summary; it changes once per kubelet pass."""

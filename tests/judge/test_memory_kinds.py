@@ -265,6 +265,23 @@ def test_who_sets_the_knobs(cause: str, asked: Any) -> None:
     assert seen.outcome == ("holds" if cause == asked else "refuted")
 
 
+@pytest.mark.parametrize(
+    ("what", "args", "side", "words"),
+    [
+        ("configure-host", {"by": "ksmtuned", "file": "fast.conf"}, "file", "by ksmtuned's fast.conf"),
+        ("configure-host", {"by": "ksmtuned"}, "file", "by ksmtuned's settings"),
+        ("ksm-handler", {"why": "w"}, "annotations", "by virt-handler"),
+    ],
+)
+def test_who_tunes_ksm_while_a_run_goes_on(what: str, args: dict[str, str], side: Any, words: str) -> None:
+    world = World().vmi("hog").node_says().at(1).host("ksm", run=0, pages_to_scan=100, sleep_millisecs=20)
+    world.at(2).action("configure-host", "host", ksm={"run": "0"})
+    world.at(3).action(what, "host", ksm={"pages_to_scan": "400"}, **args)
+    world.at(4).host("ksm", run=1, pages_to_scan=400, sleep_millisecs=20)
+    seen = finding(world, "hog", kind="ksm", expectation=Ksm(of="all", knobs=side))
+    assert (seen.outcome, seen.seen) == ("holds", f"pages_to_scan became 400 {words}")
+
+
 # -- swap -------------------------------------------------------------------------------------------------------------
 
 

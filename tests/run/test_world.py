@@ -127,6 +127,20 @@ def test_availability_is_the_probes_while_fresh_and_the_kubelets_otherwise() -> 
     assert made.stats_time("n1") == "b"
 
 
+def process(t: float, subject: str, rss: int, node: str = "n1") -> Sample:
+    return Sample(**at(t), source="process", node=node, subject=subject, data={"rss": rss})
+
+
+def test_resident_memory_is_of_the_guests_of_a_node_that_are_there_now() -> None:
+    assert world().resident("n1") == 0
+    made = world(process(1, "ns/a", 70), process(1, "daemon/sshd", 500))
+    made.expect_guest("ns/b", "beef")
+    made.apply(3, process(2, "ns/b", 30))
+    assert (made.resident("n1"), made.resident("n2")) == (100, 0)
+    made.apply(4, process(4.5, "ns/b", 40))  # a is not seen any more
+    assert made.resident("n1") == 40
+
+
 def test_the_node_of_a_guest_is_its_pods() -> None:
     assert world(Watch(**at(1), type="ADDED", object=pod("a"))).node_of("ns/a") == "n1"
     assert world().node_of("ns/a") == ""

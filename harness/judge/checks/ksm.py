@@ -14,11 +14,14 @@ from harness.judge.measures import KSM_CPU, from_control, ksm_cpu
 from harness.judge.seen import Run, Seen, undecided, unobservable
 from harness.judge.series import Point, change, host_series, moment, series, value_at
 from harness.judge.tracks import Row
+from harness.records.model import Action
 from harness.spec.expectations import Ksm
 
 PAGE = 4096
 """Bytes, unless a sample says `pageSize`."""
 KNOBS = ("pages_to_scan", "sleep_millisecs")
+HANDLED = "ksm-handler"
+"""Action of an embedded cluster's virt-handler, which sets KSM by what it computes and the node's annotations override."""
 KSM_ANNOTATIONS = "kubevirt.io/ksm-"
 """KubeVirt's node annotations that set KSM (pkg/virt-handler/node-labeller, api/core/v1/types.go `KSM…Override`)."""
 _GROW = re.compile(r"^\d+ grow to=(\d+).*\bpages=(unique|shared|zero)\b")
@@ -137,11 +140,12 @@ def _knobs(run: Run, wanted: Ksm, rows: list[Row]) -> Seen:
         for (_, old), (mark, new) in pairwise(node.annotations)
         if _of_ksm(old) != _of_ksm(new)
     ]
-    written = [a.t for _, a in run.timeline.actions if a.what in {"configure-host", "write-file"}]
+    causes = [(t, "annotations", "after the annotations changed") for t in annotated]
+    causes += [(a.t, *whose) for _, a in run.timeline.actions if (whose := _cause(a)) is not None]
     if not changes:
-        if not annotated and not written:
+        if not causes:
             return undecided("nobody set the knobs, and they did not change", open_=not run.timeline.closed)
-        tried = "annotations" if annotated else "file"
+        tried = "annotations" if any(side == "annotations" for _, side, _ in causes) else "file"
         text = f"the knobs did not change, though the {tried} did"
         return Seen(
             truth=Truth.FALSE if tried == wanted.knobs else Truth.STRADDLES,
@@ -151,16 +155,27 @@ def _knobs(run: Run, wanted: Ksm, rows: list[Row]) -> Seen:
             timed=False,
         )
     row, knob = changes[-1]
-    causes = [(t, "annotations") for t in annotated] + [(t, "file") for t in written]
     earlier = [cause for cause in causes if cause[0] <= row.t]
     if not earlier:
         return undecided(f"{knob} changed, and nothing that was recorded did it", proof=(row.line,))
-    cause = max(earlier)[1]
+    _, cause, how = max(earlier)
     right = cause == wanted.knobs
-    text = f"{knob} became {row.data.get(knob)} after the {cause} changed"
+    text = f"{knob} became {row.data.get(knob)} {how}"
     return Seen(
         truth=Truth.of(right), text=text, proof=(row.line,), reason="" if right else text, timed=False
     )
+
+
+def _cause(action: Action) -> tuple[str, str] | None:
+    """Return whose doing an action is, and in words how it set KSM; None: it did not."""
+    if action.what == HANDLED:
+        return "annotations", "by virt-handler"
+    if action.what not in {"configure-host", "write-file"}:
+        return None
+    by = action.args.get("by")
+    if by:
+        return "file", f"by {by}'s {action.args.get('file') or 'settings'}"
+    return "file", "after the file changed"
 
 
 def _of_ksm(annotations: object) -> dict[str, str]:

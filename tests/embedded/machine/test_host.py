@@ -124,6 +124,18 @@ def test_what_was_given_back_is_not_undone_again(root: Path, tmp_path: Path) -> 
     assert run_of(root) == "0"
 
 
+def test_knobs_that_are_set_again_and_again_stand_in_one_undo_entry(root: Path, recorder: Entries) -> None:
+    knobs = HostKnobs(undo=recorder.append, run="r", root=root)
+    for pages in (300, 600, 900):
+        knobs.apply(HostSettings(ksm={"pages_to_scan": pages, "sleep_millisecs": 213, "run": 1}))
+    assert [entry["op"] for entry in recorder] == ["host-lock", "ksm"]
+    assert (recorder[1]["values"]["pages_to_scan"], recorder[1]["values"]["run"]) == ("100", "0")
+    assert run_of(root) == "1"
+    assert knobs.give_back() == ()
+    assert run_of(root) == "0"
+    assert (root / "sys/kernel/mm/ksm/pages_to_scan").read_text().strip() == "100"
+
+
 def test_what_can_not_be_given_back_keeps_others_out_until_it_is(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,14 +42,20 @@ class HostKnobs:
         self._ksm = Ksm(root=root)
         self._lock: HostLock | None = None
         self._entries: list[Mapping[str, Any]] = []
+        self._busy = threading.RLock()
+        """Whoever tunes KSM may be cancelled while a thread is still at it."""
 
     def apply(self, settings: HostSettings) -> None:
         """Make the machine so; may be called again for other KSM knobs. Raises HostBusy, HostLack, MachineError.
 
-        What it did before it failed is given back.
+        What it did before it failed is given back. All of KSM's knobs are in the undo file since the first time.
         """
         if not settings.ksm and settings.swap is None:
             return
+        with self._busy:
+            self._apply(settings)
+
+    def _apply(self, settings: HostSettings) -> None:
         if settings.swap is not None and self.area is not None:
             raise MachineError("this run has a swap area already")
         if self._lock is None:
@@ -59,7 +66,7 @@ class HostKnobs:
                     settings.swap, undo=self._note, lock=self._lock, root=self._root, activate=self._activate
                 )
             if settings.ksm:
-                self._ksm.apply(settings.ksm, undo=self._note, lock=self._lock)
+                self._ksm.apply(settings.ksm, undo=self._note_once, lock=self._lock)
         except BaseException:
             self.give_back()
             raise
@@ -68,11 +75,20 @@ class HostKnobs:
         self._undo(entry)
         self._entries.append(entry)
 
+    def _note_once(self, entry: Mapping[str, Any]) -> None:
+        """Note the knobs before the first change; what they are later is our own doing."""
+        if all(known["op"] != entry["op"] for known in self._entries):
+            self._note(entry)
+
     def give_back(self) -> tuple[str, ...]:
         """Restore everything, last first, and let the next harness in. Returns what failed. Idempotent.
 
         With something not restored the lock's record stays, so that nobody takes the changed values for the original ones.
         """
+        with self._busy:
+            return self._give_back()
+
+    def _give_back(self) -> tuple[str, ...]:
         if self._lock is None:
             return ()
         failed = []
