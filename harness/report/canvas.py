@@ -63,6 +63,7 @@ def svg_of(
     `prefix`: a letter for ids that must not be those of another picture on the same page.
     """
     mpl.use("svg")
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415 - as below
     from matplotlib.figure import Figure  # noqa: PLC0415 - costs 0.3 s, only when a picture is drawn
 
     # Glyphs the bundled font lacks are drawn by the reader's browser; matplotlib would warn of each.
@@ -73,8 +74,9 @@ def svg_of(
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         out = io.StringIO()
-        figure.savefig(
-            out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        # not figure.savefig, which draws a laid-out figure twice
+        FigureCanvasSVG(figure).print_svg(
+            out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
         )
     return _themeable(out.getvalue(), label, prefix)
 
