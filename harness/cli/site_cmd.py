@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.report.site.statuses import Published
+    from harness.report.site.study import Study
     from harness.spec.model import Claim
 
 
@@ -98,6 +99,8 @@ def build(root: Path) -> dict[str, str]:
     from harness.report.site.pages import render_index, render_readme  # noqa: PLC0415
     from harness.report.site.sentences import read_page  # noqa: PLC0415
     from harness.report.site.statuses import statuses  # noqa: PLC0415
+    from harness.report.site.study import BEGIN, FRAGMENT, placed  # noqa: PLC0415
+    from harness.report.site.study import pages as study_pages  # noqa: PLC0415
     from harness.report.site.upstream import render_upstream  # noqa: PLC0415
     from harness.spec.claims import load_claims  # noqa: PLC0415
 
@@ -111,53 +114,34 @@ def build(root: Path) -> dict[str, str]:
             pages[f"reports/runs/{published.slug}.html"] = page
     found = statuses(claims, runs)
     study = _study(root)
-    pages["reports/index.html"] = render_index(sentences, found, runs, study=list(study))
-    pages["reports/README.md"] = render_readme(sentences, found, runs, study=list(study))
+    pages["reports/index.html"] = render_index(sentences, found, runs, study=study)
+    pages["reports/README.md"] = render_readme(sentences, found, runs, study=study)
     pages["docs/upstream.md"] = render_upstream(found, to_runs="../reports/runs/")
-    for part in study.values():
-        pages |= part
-    readme = pages.pop("README.md", None)
+    if study is not None:
+        pages |= study_pages(study)
     plain = {
         name: "".join(f"{line.rstrip()}\n" for line in pages[name].splitlines()) for name in sorted(pages)
     }
-    return plain if readme is None else {**plain, "README.md": readme}
+    readme = root / "README.md"
+    if study is not None and readme.is_file() and BEGIN in (text := readme.read_text(encoding="utf-8")):
+        plain["README.md"] = placed(text, plain[FRAGMENT])
+    return plain
 
 
-def _study(root: Path) -> dict[str, dict[str, str]]:
-    """Return setting → its page, and what else is made of the study's runs; {} where there are none."""
+def _study(root: Path) -> Study | None:
+    """Return the published study; None where it has no runs."""
     from harness.records.rundir import RUN_FILE, RunDirectory  # noqa: PLC0415
-    from harness.report.compare.forms import render_html  # noqa: PLC0415
     from harness.report.compare.metrics import observation  # noqa: PLC0415
     from harness.report.reading import scenario_of  # noqa: PLC0415
-    from harness.report.site import study  # noqa: PLC0415
+    from harness.report.site.study import Study, settings, setup  # noqa: PLC0415
 
     kept = sorted(file.parent for file in (root / "reports" / "data" / "study").glob(f"*/{RUN_FILE}"))
     if not kept:
-        return {}
-    settings = study.settings([observation(path, "technique") for path in kept])
-    what = study.setup(scenario_of(RunDirectory.open(kept[0]).provenance)[0])
-    found = {
-        setting.name: {
-            f"{study.DIRECTORY}/{setting.slug}.html": render_html(
-                setting.comparison,
-                title=f"The density study{': ' if setting.name else ''}{setting.name}",
-                intro=f"{what[0].upper()}{what[1:]}, then loaded.",
-                home="../index.html",
-                data="../data/study/",
-                commands=study.COMMANDS,
-            )
-        }
-        for setting in settings
-    }
-    headline = study.render_headline(settings, what=what)
-    found[settings[0].name] |= {
-        study.FRAGMENT: headline,
-        study.PICTURE: study.render_picture(settings[0].comparison),
-    }
-    readme = root / "README.md"
-    if readme.is_file() and study.BEGIN in (text := readme.read_text(encoding="utf-8")):
-        found[settings[0].name]["README.md"] = study.placed(text, headline)
-    return found
+        return None
+    return Study(
+        settings=settings([observation(path, "technique") for path in kept]),
+        what=setup(scenario_of(RunDirectory.open(kept[0]).provenance)[0]),
+    )
 
 
 def _runs(root: Path, scratch: Path, claims: Mapping[str, Claim]) -> Iterator[tuple[Published, str]]:

@@ -30,6 +30,12 @@ def number(value: float) -> str:
     return shown.replace("-", "−")
 
 
+def between(low: str, high: str) -> str:
+    """`30.9 … 40.8 µs`: two values as shown, the unit once where it is the same."""
+    value, space, unit = low.rpartition(" ")
+    return f"{value if space and high.endswith(f' {unit}') else low} … {high}"
+
+
 def spread(interval: Interval, unit: str) -> str:
     """`2.2 s (2.1 … 2.4)`; `at least 2 s` or `at most 3 s` where one end is open."""
     low, high = interval.low, interval.high

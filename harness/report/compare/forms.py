@@ -12,7 +12,9 @@ from markupsafe import Markup
 from tabulate import tabulate
 
 from harness.report.compare.bars import draw_bars
-from harness.report.compare.metrics import Metric
+from harness.report.compare.curve import HEADS, SHOWN, Curve, answers
+from harness.report.compare.grid import draw_grid
+from harness.report.compare.metrics import Metric, setting_of
 from harness.report.compare.pareto import draw_pareto, points
 from harness.report.compare.table import SIGNS, Cell, Comparison, Group
 from harness.report.html import ENVIRONMENT
@@ -31,6 +33,7 @@ MEANINGS = {
     "uncertain": "there may be a difference: too few runs, or too small for them",
     "none": "no detectable difference: if there is one, it lies within the interval",
 }
+QUESTION = "How far, and what dies first"
 
 
 def render(form: str, comparison: Comparison) -> str:
@@ -56,13 +59,13 @@ def render_html(
     *,
     title: str = "",
     intro: str = "",
-    home: str = "",
+    home: tuple[str, str] = ("", ""),
     data: str = "",
     commands: Sequence[str] = (),
 ) -> str:
     """Return the page: overview, pictures, and for each metric the differences with their intervals.
 
-    `intro`: what all the runs have in common. `home`: link to the index it belongs to. `data`: where the run
+    `intro`: what all the runs have in common. `home`: link to the index it belongs to, and its words. `data`: where the run
     directories are, ending in `/`. `commands`: how they and the page were made.
     """
     return ENVIRONMENT.get_template("compare.html.j2").render(
@@ -73,6 +76,8 @@ def render_html(
         data=data,
         commands=commands,
         rows=[(m, rows_of(comparison, m)) for m in comparison.metrics],
+        varied=[(n, m) for n, m in enumerate(comparison.metrics) if m.key not in comparison.same],
+        same=_same(comparison),
         short=short,
         signs=SIGNS,
         meanings=MEANINGS,
@@ -80,6 +85,54 @@ def render_html(
         number=number,
         bars=Markup(draw_bars(comparison)),  # noqa: S704 - as below
         pareto=Markup(draw_pareto(comparison)),  # noqa: S704 - drawn by canvas.py, which escapes text
+        **curve_parts(comparison.curve),
+    )
+
+
+def curve_parts(curve: Curve) -> dict[str, Any]:
+    """What templates/curve.html.j2 shows of a curve."""
+    return {
+        "curve": curve,
+        "question": QUESTION,
+        "answers": answers(curve),
+        "heads": HEADS,
+        "columns": columns_of(curve),
+        "grid": Markup(draw_grid(curve)),  # noqa: S704 - drawn by canvas.py, which escapes text
+    }
+
+
+def columns_of(curve: Curve) -> list[str]:
+    """Return the columns of a curve's table that at least one run measured."""
+    return [
+        key
+        for key in SHOWN
+        if any(cell is not None and key in cell.values for row in curve.rows for cell in row.cells)
+    ]
+
+
+def curve_table(curve: Curve, cleaned: Any = str) -> list[list[str]]:
+    """Return head and rows, a row for each group and setting."""
+    columns = columns_of(curve)
+    return [
+        [curve.by, "setting", "runs", *(HEADS[key] for key in columns)],
+        *(
+            [
+                cleaned(row.name),
+                cleaned(cell.setting),
+                str(cell.n),
+                *(cell.shown(key) for key in columns),
+            ]
+            for row in curve.rows
+            for cell in row.cells
+            if cell is not None
+        ),
+    ]
+
+
+def _same(comparison: Comparison) -> str:
+    """`0 evictions; 5 VMIs that fit`: what needs no table, '' where nothing is so."""
+    return "; ".join(
+        f"{m.name} {m.show(comparison.same[m.key])}" for m in comparison.metrics if m.key in comparison.same
     )
 
 
@@ -89,10 +142,20 @@ def render_markdown(comparison: Comparison) -> str:
     parts += [f"**Caution**: {escape(c)}" for c in comparison.cautions]
     if comparison.against:
         parts += ["## Regressions", _regressions(comparison)]
-    parts.append(
-        tabulate(_overview(comparison, escape), headers="firstrow", tablefmt="github", disable_numparse=True)
-    )
+    if told := answers(comparison.curve):
+        parts += [f"## {QUESTION}", "\n".join(f"- {escape(line)}" for line in told)]
+    if comparison.curve.several:
+        rows = curve_table(comparison.curve, escape)
+        parts.append(tabulate(rows, headers="firstrow", tablefmt="github", disable_numparse=True))
+    parts += [
+        "## Overview",
+        tabulate(_overview(comparison, escape), headers="firstrow", tablefmt="github", disable_numparse=True),
+    ]
+    if same := _same(comparison):
+        parts.append(f"The same in every run: {same}.")
     for metric in comparison.metrics:
+        if metric.key in comparison.same:
+            continue
         table = tabulate(
             [
                 (
@@ -118,7 +181,8 @@ def render_markdown(comparison: Comparison) -> str:
 
 def _intro(comparison: Comparison) -> str:
     return (
-        f"{comparison.runs} runs in {len(comparison.groups)} groups, each held against {escape(comparison.reference)}. "
+        f"{comparison.runs} runs ({', '.join(comparison.evidence)} evidence) in {len(comparison.groups)} groups, each held "
+        f"against {escape(comparison.reference)}. "
         + "; ".join(f"{SIGNS[word]} {meaning}" for word, meaning in MEANINGS.items())
         + "."
     )
@@ -133,12 +197,13 @@ def _regressions(comparison: Comparison) -> str:
 
 
 def _overview(comparison: Comparison, cleaned: Any = str) -> list[list[str]]:
-    head = [comparison.by, "runs", *(m.name for m in comparison.metrics)]
+    same = comparison.same
+    head = [comparison.by, "runs", *(m.name for m in comparison.metrics if m.key not in same)]
     rows = [
         [
             cleaned(g.name),
             str(len(g.runs)),
-            *(short(m, c) for m, c in zip(comparison.metrics, g.cells, strict=True)),
+            *(short(m, c) for m, c in zip(comparison.metrics, g.cells, strict=True) if m.key not in same),
         ]
         for g in comparison.groups
     ]
@@ -149,7 +214,15 @@ def render_plain(comparison: Comparison) -> str:
     """Plain lines for a terminal: a block a metric, since a dozen columns fit none."""
     lines = [f"by {comparison.by}, {comparison.runs} runs; reference: {comparison.reference}"]
     lines += [f"caution: {c}" for c in comparison.cautions]
+    if told := answers(comparison.curve):
+        lines += ["", QUESTION, *(f"  {line}" for line in told)]
+    if comparison.curve.several:
+        rows = curve_table(comparison.curve)
+        lines += ["", tabulate(rows, headers="firstrow", tablefmt="plain", disable_numparse=True)]
     for metric in comparison.metrics:
+        if metric.key in comparison.same:
+            lines += ["", f"{metric.name}: {metric.show(comparison.same[metric.key])} in every run"]
+            continue
         cells = [
             (
                 group.name,
@@ -209,6 +282,7 @@ def render_csv(comparison: Comparison) -> str:
             "relative",
             "p",
             "delta",
+            "setting",
         ]
     )
     for metric in comparison.metrics:
@@ -220,9 +294,10 @@ def render_csv(comparison: Comparison) -> str:
             writer.writerow([_safe(group.name), "", metric.key, unit, *map(_six, [*numbers, *told])])
             for run in group.runs:
                 if metric.key in run.values:
-                    writer.writerow(
-                        [_safe(group.name), _safe(run.run), metric.key, unit, 1, _six(run.values[metric.key])]
-                    )
+                    value = _six(run.values[metric.key])
+                    setting = _safe(setting_of(run))
+                    row = [_safe(group.name), _safe(run.run), metric.key, unit, 1, value]
+                    writer.writerow([*row, *[""] * 7, setting])
     return out.getvalue()
 
 

@@ -129,6 +129,11 @@ def observation(path: Path, by: By) -> Observation:
     )
 
 
+def setting_of(run: Observation) -> str:
+    """Return everything its matrix varies beside the groups, as one text; '' where it varies nothing."""
+    return ", ".join(run.settings)
+
+
 def file_name(scenario: Scenario) -> str:
     """Return the name its file gives all its scenarios: without values of the matrix and the repeat."""
     name = scenario.name

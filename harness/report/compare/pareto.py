@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 
 from harness.report.canvas import AVAIL, FAINT, INK, svg_of
 from harness.report.compare.metrics import Observation, values_of
-from harness.report.compare.statistics import summarize
+from harness.report.compare.statistics import Summary, summarize
 from harness.report.compare.table import Comparison
-from harness.report.text import clean, number
+from harness.report.text import clean
 from harness.units import MIB
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_CHARACTER, _LINE = 0.0078, 0.032
+"""Width of a character and height of a line as shares of the picture, rather too large than too small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +55,9 @@ def points(comparison: Comparison) -> tuple[Point, ...]:
             Point(
                 name=group.name,
                 density=density.mean,
-                density_bounds=_bounds(density.mean, density.low, density.high),
+                density_bounds=_bounds(density),
                 risk=risk.mean,
-                risk_bounds=_bounds(risk.mean, risk.low, risk.high),
+                risk_bounds=_bounds(risk),
                 slowdown=_slowdown(group.runs, slow),
                 n=density.n,
                 front=False,
@@ -72,8 +75,11 @@ def points(comparison: Comparison) -> tuple[Point, ...]:
     )
 
 
-def _bounds(mean: float, low: float | None, high: float | None) -> tuple[float, float]:
-    return (mean if low is None else low, mean if high is None else high)
+def _bounds(summary: Summary) -> tuple[float, float]:
+    """The 95 % interval, or from the least to the greatest of too few runs for one."""
+    if summary.low is None or summary.high is None:
+        return min(summary.values), max(summary.values)
+    return summary.low, summary.high
 
 
 def _slowdown(runs: Sequence[Observation], reference: Sequence[float]) -> float | None:
@@ -90,7 +96,7 @@ def draw_pareto(comparison: Comparison) -> str:
     def draw(figure: Figure) -> None:
         _draw(figure.subplots(), shown)
 
-    return svg_of(draw, size=(10.0, 1.2 + max(4.0, 0.46 * len(shown))), label="Density against risk")
+    return svg_of(draw, size=(10.0, 5.6), label="Density against risk")
 
 
 def _draw(axis: Axes, shown: Sequence[Point]) -> None:
@@ -123,40 +129,49 @@ def _draw(axis: Axes, shown: Sequence[Point]) -> None:
 
 
 def _label(axis: Axes, shown: Sequence[Point]) -> None:
-    """Number the points, those of one place together, and say beside the picture who they are."""
+    """Number the points, those of one place together, with their names where there is room for them.
+
+    The page lists them by number below the picture.
+    """
     (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+
+    def at(point: Point) -> tuple[float, float]:
+        return (point.risk - left) / (right - left), (point.density - bottom) / (top - bottom)
+
     places: list[list[int]] = []
     for index, point in enumerate(shown):
+        x, y = at(point)
         for place in places:
-            near = shown[place[0]]
-            apart = (
-                abs(point.risk - near.risk) / (right - left),
-                abs(point.density - near.density) / (top - bottom),
-            )
-            if apart[0] < 0.03 and apart[1] < 0.05:
+            other = at(shown[place[0]])
+            if abs(x - other[0]) < 0.03 and abs(y - other[1]) < 0.05:
                 place.append(index)
                 break
         else:
             places.append([index])
-    for place in places:
-        point = min((shown[index] for index in place), key=lambda p: p.density)
+    taken = [(*at(point), *at(point)) for point in shown]
+    for place in sorted(places, key=lambda place: -at(shown[place[0]])[1]):
+        named = [f"{i + 1} {clean(shown[i].name.replace('+', ' + '), most=60)}" for i in place]
+        x, y = at(shown[place[0]])
+        late = x > 0.55
+        numbers = [", ".join(str(i + 1) for i in place)]
+        for lines in (named, textwrap.wrap(", ".join(named), 64), numbers):
+            wide, high = max(map(len, lines)) * _CHARACTER, len(lines) * _LINE
+            box = (
+                x - wide - 0.02 if late else x + 0.005,
+                y - high / 2,
+                x - 0.005 if late else x + wide + 0.02,
+                y + high / 2,
+            )
+            if lines is numbers or (
+                box[0] >= 0 and box[2] <= 1.02 and not any(_meets(box, b) for b in taken)
+            ):
+                break
+        taken.append(box)
         axis.annotate(
-            ", ".join(str(index + 1) for index in place),
-            (point.risk, point.density),
-            xytext=(6, 6 if len(place) == 1 else -14),
-            textcoords="offset points",
-            fontsize=9,
-            fontweight="bold",
-            color=INK,
-        )
-    key = "\n".join(f"{index}  {_named(point)}" for index, point in enumerate(shown, start=1))
-    axis.annotate(
-        key, (1, 1), xycoords="axes fraction", xytext=(14, 0), textcoords="offset points",
-        va="top", ha="left", fontsize=8, color=INK, linespacing=1.6, annotation_clip=False,
-    )  # fmt: skip
+            "\n".join(lines), (x, y), xycoords="axes fraction", xytext=(-9 if late else 9, 0),
+            textcoords="offset points", fontsize=8, color=INK, ha="right" if late else "left", va="center",
+        )  # fmt: skip
 
 
-def _named(point: Point) -> str:
-    parts = [clean(part, most=48) for part in textwrap.wrap(point.name.replace("+", " + "), 34)]
-    slow = "" if point.slowdown is None else f", p99 ×{number(round(point.slowdown, 2))}"
-    return "\n     ".join(parts) + f"\n     n = {point.n}{slow}"
+def _meets(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

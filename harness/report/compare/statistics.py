@@ -4,7 +4,8 @@ A run is one observation: VMIs of one run share a node and a moment, so counting
 than was seen. A difference is called significant when three things agree: Mann-Whitney's test at ALPHA (two-sided,
 exact for small groups without ties), a bootstrap interval of the difference of means that excludes zero, and a
 difference larger than the uncertainty of the single measurements. With fewer than ENOUGH runs a side nothing is:
-with 4 against 4 the test can't fall below 0.028. Everything is seeded: the same values give the same words.
+with 4 against 4 the test can't fall below 0.028, and the bootstrap of so few values draws the same few again: no interval
+is given, only the least and the greatest run. Everything is seeded: the same values give the same words.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Verdict = Literal["significant", "uncertain", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """One group: mean with a 95 % bootstrap interval (None of one run), and its runs."""
+    """One group: mean with a 95 % bootstrap interval (None of fewer than ENOUGH runs), and its runs."""
 
     n: int
     missing: int
@@ -52,7 +53,7 @@ class Difference:
     """(mean − reference) / reference; None where the reference is 0."""
     low: float | None
     high: float | None
-    """Bootstrap interval (99 %) of the absolute difference."""
+    """Bootstrap interval (99 %) of the absolute difference; None where a side has fewer than ENOUGH runs."""
     p: float | None
     delta: float
     """Cliff's delta, the effect size: 1 when every run lies above every run of the reference, −1 below, 0 alike."""
@@ -67,7 +68,7 @@ def summarize(values: Sequence[float], *, missing: int = 0) -> Summary | None:
     data = np.asarray(values, dtype=float)
     mean = float(data.mean())
     low = high = None
-    if len(data) > 1:
+    if len(data) >= ENOUGH:
         low, high = _interval((data,), _mean, 0.95) if np.ptp(data) > 0 else (mean, mean)
     return Summary(
         n=len(data), missing=missing, mean=mean, low=low, high=high, values=tuple(map(float, data))
@@ -87,37 +88,42 @@ def compare(
     relative = absolute / float(a.mean()) if a.mean() else None
     signs = np.sign(b[:, None] - a[None, :])
     delta = float(signs.mean()) + 0.0
+    few = min(len(a), len(b)) < ENOUGH
     if np.ptp(np.concatenate([a, b])) == 0:
+        why = "the same in every run"
+        if few and not exact:
+            why += f" ({len(a)} and {len(b)}): too few to rule a difference out"
         return _difference(
             "none",
             absolute=0.0,
             relative=0.0,
-            bounds=(0.0, 0.0),
-            p=1.0,
+            bounds=None if few else (0.0, 0.0),
+            p=None if few else 1.0,
             delta=0.0,
-            why="the same in every run",
+            why=why,
         )
-    bounds: tuple[float, float] | None = None
-    if min(len(a), len(b)) > 1:
-        constant = np.ptp(a) == 0 and np.ptp(b) == 0
-        bounds = (absolute, absolute) if constant else _interval((b, a), _difference_of_means, 1 - ALPHA)
-    if exact and min(len(a), len(b)) > 1 and np.ptp(a) == 0 and np.ptp(b) == 0:
+    constant = bool(np.ptp(a) == 0 and np.ptp(b) == 0)
+    if exact and constant and min(len(a), len(b)) > 1:
         return _difference(
             "significant",
             absolute=absolute,
             relative=relative,
-            bounds=bounds,
+            bounds=None if few else (absolute, absolute),
             p=None,
             delta=delta,
             why="follows from the requests: the same in every run of both",
         )
-    if min(len(a), len(b)) < ENOUGH:
-        why = f"too few runs ({len(a)} and {len(b)}; {ENOUGH} each are needed)"
-        if abs(delta) == 1.0:
-            why += f", though every run lies {'above' if delta > 0 else 'below'} every run of the reference"
+    if few:
         return _difference(
-            "uncertain", absolute=absolute, relative=relative, bounds=bounds, p=None, delta=delta, why=why
+            "uncertain",
+            absolute=absolute,
+            relative=relative,
+            bounds=None,
+            p=None,
+            delta=delta,
+            why=_few(len(a), len(b), delta),
         )
+    bounds = (absolute, absolute) if constant else _interval((b, a), _difference_of_means, 1 - ALPHA)
     p = float(_STATS.mannwhitneyu(b, a, alternative="two-sided").pvalue)
     verdict, why = _verdict(p, absolute, bounds, blur)
     return _difference(
@@ -125,10 +131,18 @@ def compare(
     )
 
 
-def _verdict(
-    p: float, absolute: float, bounds: tuple[float, float] | None, blur: float
-) -> tuple[Verdict, str]:
-    excludes = bounds is not None and (bounds[0] > 0 or bounds[1] < 0)
+def _few(reference: int, runs: int, delta: float) -> str:
+    """Why nothing is significant yet, and what the few runs show nevertheless."""
+    if reference == runs == 1:
+        return f"one run of each says nothing of chance; {ENOUGH} each are needed"
+    why = f"too few runs ({reference} and {runs}; {ENOUGH} each are needed)"
+    if abs(delta) == 1.0:
+        return why + f", though every run lies {'above' if delta > 0 else 'below'} every run of the reference"
+    return why + f", and they overlap: δ = {delta:.2g}".replace("-", "−")
+
+
+def _verdict(p: float, absolute: float, bounds: tuple[float, float], blur: float) -> tuple[Verdict, str]:
+    excludes = bounds[0] > 0 or bounds[1] < 0
     if p < ALPHA and excludes:
         if abs(absolute) <= blur:
             return "uncertain", "smaller than what one measurement can tell"

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.report.compare.metrics import METRICS, Metric, Observation, values_of
-from harness.report.compare.statistics import Difference, Summary, compare, summarize
+from harness.report.compare.curve import Curve, curve
+from harness.report.compare.metrics import METRICS, Metric, Observation, setting_of, values_of
+from harness.report.compare.statistics import ENOUGH, Difference, Summary, compare, summarize
 from harness.report.compare.technique import By
 from harness.report.errors import ReportError
-from harness.report.text import number
+from harness.report.text import between, number
+from harness.report.timeline import natural
 
 TOLERANCE = 0.05
 """A regression is significant, in the wrong direction, and at least this share of the baseline."""
+BASELINE = "baseline"
 SIGNS = {"significant": "●", "uncertain": "?", "none": "="}
 
 
@@ -64,6 +67,8 @@ class Comparison:
     """Those that at least one run measured."""
     groups: tuple[Group, ...]
     cautions: tuple[str, ...]
+    curve: Curve
+    """The same runs, group by setting."""
     against: bool = False
     regressions: tuple[Regression, ...] = ()
 
@@ -71,6 +76,21 @@ class Comparison:
     def runs(self) -> int:
         """Runs compared."""
         return sum(len(group.runs) for group in self.groups)
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Kinds of evidence among the runs."""
+        return tuple(sorted({kind for group in self.groups for kind in group.evidence}))
+
+    @property
+    def same(self) -> dict[str, float]:
+        """Metric → value, of those that have one value in every run of every group: no table is needed to say so."""
+        found: dict[str, float] = {}
+        for metric in self.metrics:
+            values = [run.values.get(metric.key) for group in self.groups for run in group.runs]
+            if (first := values[0]) is not None and values.count(first) == len(values):
+                found[metric.key] = first
+        return found
 
 
 def tabulate_runs(
@@ -84,11 +104,15 @@ def tabulate_runs(
     broken = sorted({run.run for run in (*observations, *against) if not run.complete})
     observations = [run for run in observations if run.complete]
     against = [run for run in against if run.complete]
+    everything = observations
+    setting = main_setting(observations, to or BASELINE)
+    if not against:
+        observations = [run for run in observations if setting_of(run) == setting]
     grouped = _grouped(observations)
     if not grouped:
         why = f"none came to its end: {_some(broken)}" if broken else "no runs"
         raise ReportError(f"nothing to compare: {why}")
-    reference = to or ("baseline" if "baseline" in grouped else next(iter(grouped)))
+    reference = to or (BASELINE if BASELINE in grouped else next(iter(grouped)))
     if reference not in grouped:
         raise ReportError(f"no group is named {reference!r}; there are {', '.join(grouped)}")
     measured = tuple(m for m in METRICS if any(m.key in run.values for run in observations))
@@ -111,15 +135,46 @@ def tabulate_runs(
         reference=reference,
         metrics=measured,
         groups=groups,
-        cautions=tuple(_cautions([*observations, *against], grouped, broken)),
+        cautions=(
+            *_elsewhere(everything, observations, setting),
+            *_cautions([*observations, *against], grouped, broken),
+        ),
+        curve=curve(everything, by, reference),
         against=bool(against),
         regressions=tuple(_regressions(grouped, _grouped(against))),
     )
 
 
+def main_setting(observations: Sequence[Observation], reference: str) -> str:
+    """Return the setting whose runs are compared, for a mean over several loads is of none of them.
+
+    The one with the reference, with most groups, with most runs, and last in natural order, in this order.
+    """
+    groups: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
+    for run in observations:
+        groups.setdefault(setting_of(run), set()).add(run.group)
+        counts[setting_of(run)] = counts.get(setting_of(run), 0) + 1
+    return max(
+        groups, key=lambda s: (reference in groups[s], len(groups[s]), counts[s], natural(s)), default=""
+    )
+
+
+def _elsewhere(
+    everything: Sequence[Observation], observations: Sequence[Observation], setting: str
+) -> Iterable[str]:
+    if len(observations) < len(everything):
+        others = sorted({setting_of(run) for run in everything} - {setting}, key=natural)
+        shown = "; ".join(other or "no setting" for other in others[:6]) + (" …" if len(others) > 6 else "")
+        yield (
+            f"the tables of single metrics are of {setting or 'no setting'} alone, {len(observations)} of {len(everything)} runs; "
+            f"--where chooses another ({shown})"
+        )
+
+
 def _grouped(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
     grouped: dict[str, list[Observation]] = {}
-    for run in sorted(observations, key=lambda o: (o.group, o.run)):
+    for run in sorted(observations, key=lambda o: (natural(o.group), o.run)):
         grouped.setdefault(run.group, []).append(run)
     return grouped
 
@@ -165,7 +220,9 @@ def _compare(metric: Metric, reference: Sequence[Observation], runs: Sequence[Ob
 def _interval(metric: Metric, summary: Summary) -> str:
     text = metric.show(summary.mean)
     if summary.low is not None and summary.high is not None and summary.high > summary.low:
-        text += f" ({metric.show(summary.low)} … {metric.show(summary.high)})"
+        text += f" ({between(metric.show(summary.low), metric.show(summary.high))})"
+    elif summary.low is None and (least := min(summary.values)) < (most := max(summary.values)):
+        text += f" (runs: {between(metric.show(least), metric.show(most))})"
     missing = f", {summary.missing} not measured" if summary.missing else ""
     return f"{text}, n = {summary.n}{missing}"
 
@@ -177,7 +234,7 @@ def say(metric: Metric, found: Difference) -> str:
     amount = change(metric, found)
     bounds = ""
     if found.low is not None and found.high is not None and found.high > found.low:
-        bounds = f" (99 %: {metric.show(found.low)} … {metric.show(found.high)})"
+        bounds = f" (99 %: {between(metric.show(found.low), metric.show(found.high))})"
     if found.verdict == "none":
         return f"{found.why}{bounds}"
     if found.verdict == "uncertain":
@@ -236,13 +293,16 @@ def _cautions(
     if len(scenarios) > 1:
         shown = ", ".join(scenarios[:6]) + (" …" if len(scenarios) > 6 else "")
         yield f"the runs are of {len(scenarios)} scenarios ({shown}): a difference may be theirs"
-    settings = sorted({", ".join(run.settings) for run in observations})
+    settings = sorted({setting_of(run) for run in observations}, key=natural)
     if len(settings) > 1:
         shown = "; ".join(filter(None, settings[:6])) + (" …" if len(settings) > 6 else "")
         yield f"the runs are of {len(settings)} settings ({shown}): --where keeps those of one"
     if broken:
         were = "1 run did" if len(broken) == 1 else f"{len(broken)} runs did"
         yield f"left out: {were} not come to the end: {_some(broken)}"
-    small = [name for name, runs in grouped.items() if len(runs) < 5]
+    small = [name for name, runs in grouped.items() if len(runs) < ENOUGH]
     if small:
-        yield f"fewer than five runs: {', '.join(small)}; no difference of theirs is called significant but what follows from the requests"
+        counts = sorted({len(grouped[name]) for name in small})
+        of = f"{counts[0]} of each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        who = f"every group ({of})" if len(small) == len(grouped) else f"{', '.join(small)} ({of})"
+        yield f"fewer than five runs: {who}; no difference of theirs is called significant but what follows from the requests"

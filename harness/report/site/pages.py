@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
+from harness.report.compare.forms import QUESTION
 from harness.report.html import ENVIRONMENT
 from harness.report.markdown import escape
 from harness.report.site.sentences import PageSentence
 from harness.report.site.statuses import ClaimStatus, Published
+from harness.report.site.study import Study
 from harness.report.site.upstream import quoted
-from harness.spec.matrix import slug_of
 
 ORDER = (
     ("holds", "what the sentence says was seen"),
@@ -34,9 +35,9 @@ def render_index(
     found: Mapping[str, ClaimStatus],
     runs: Sequence[Published],
     *,
-    study: Sequence[str] = (),
+    study: Study | None = None,
 ) -> str:
-    """Return `index.html`. `study`: the settings of the study, each with a page."""
+    """Return `index.html`."""
     sections: dict[str, list[PageSentence]] = {}
     for sentence in sentences:
         sections.setdefault(sentence.heading, []).append(sentence)
@@ -49,7 +50,8 @@ def render_index(
         signs={s.outcome: s.sign for s in found.values()},
         sentences=len(sentences),
         command=COMMAND,
-        study=[(name or "all runs", f"study/{slug_of(name) or 'all'}.html") for name in study],
+        study=study,
+        question=QUESTION,
     )
 
 
@@ -58,7 +60,7 @@ def render_readme(
     found: Mapping[str, ClaimStatus],
     runs: Sequence[Published],
     *,
-    study: Sequence[str] = (),
+    study: Study | None = None,
 ) -> str:
     """Return `README.md`: the same, short, for those who read the repository."""
     counts = Counter(s.outcome for s in found.values())
@@ -114,8 +116,13 @@ def render_readme(
     return "\n\n".join(parts) + "\n"
 
 
-def _study(settings: Sequence[str]) -> list[str]:
-    if not settings:
+def _study(study: Study | None) -> list[str]:
+    if study is None:
         return []
-    links = ", ".join(f"[{name or 'all runs'}](study/{slug_of(name) or 'all'}.html)" for name in settings)
-    return [f"The density study, technique by technique: {links}."]
+    links = ", ".join(f"[{name}]({page})" for name, page in study.links)
+    return [
+        f"## {QUESTION}",
+        f"The density study ({links}). On {study.intro}:",
+        "\n".join(f"- {escape(line)}" for line in study.answers),
+        "## Sentence by sentence",
+    ]

@@ -13,7 +13,10 @@ from statistics import fmean
 from tabulate import tabulate
 
 from harness.report.compare.bars import draw_bars
-from harness.report.compare.metrics import METRICS, RISK, Observation, values_of
+from harness.report.compare.curve import Curve, answers, curve
+from harness.report.compare.forms import QUESTION, curve_parts, render_html
+from harness.report.compare.grid import draw_grid
+from harness.report.compare.metrics import METRICS, RISK, Observation, setting_of, values_of
 from harness.report.compare.table import Comparison, Group, tabulate_runs
 from harness.report.html import ENVIRONMENT
 from harness.report.markdown import escape
@@ -26,6 +29,8 @@ from harness.units import MIB
 DIRECTORY = "reports/study"
 PICTURE = "reports/headline.svg"
 FRAGMENT = "reports/headline.md"
+LOADS = f"{DIRECTORY}/index.html"
+"""All settings together."""
 COMMANDS = ("density run suites/study --resume", "density site --add runs")
 BEGIN, END = "<!-- headline -->", "<!-- /headline -->"
 _STYLE = re.compile(r":root \{.*?\n\}\n@media \(prefers-color-scheme: dark\) \{.*?\n\}\n", re.DOTALL)
@@ -41,11 +46,49 @@ class Setting:
     comparison: Comparison
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """All of it."""
+
+    settings: tuple[Setting, ...]
+    """Not empty; the one with most techniques first."""
+    what: str
+    """What all runs have in common, of `setup`."""
+
+    @property
+    def curve(self) -> Curve:
+        """Every technique at every setting."""
+        runs = [run for setting in self.settings for group in setting.comparison.groups for run in group.runs]
+        main = self.settings[0].comparison
+        return curve(runs, main.by, main.reference)
+
+    @property
+    def intro(self) -> str:
+        """Node, guests and load, in words."""
+        if not self.settings[0].name:
+            return self.what
+        return f"{self.what}, then loaded to a share of each one's MemAvailable, a quarter of which is the same in all"
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """How far, and what dies first."""
+        return answers(self.curve)
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """Name and page of each setting, relative to `reports/`; of several, the page of all together first."""
+        pages = [
+            (s.name or "all runs", f"study/{s.slug}.html")
+            for s in sorted(self.settings, key=lambda s: natural(s.name))
+        ]
+        return (*([("all loads together", "study/index.html")] if len(pages) > 1 else []), *pages)
+
+
 def settings(observations: Sequence[Observation]) -> tuple[Setting, ...]:
     """Return one comparison a setting, the one with most techniques first, then by name."""
     grouped: dict[str, list[Observation]] = {}
     for run in observations:
-        grouped.setdefault(", ".join(run.settings), []).append(run)
+        grouped.setdefault(setting_of(run), []).append(run)
     found = [
         Setting(name=name, slug=slug_of(name) or "all", comparison=tabulate_runs(runs, "technique"))
         for name, runs in grouped.items()
@@ -78,27 +121,55 @@ def _guest(manifest: Mapping[str, object]) -> object:
     return found
 
 
-def render_headline(found: Sequence[Setting], *, what: str) -> str:
-    """Return the README's fragment, with links from the repository's root. `what`: of `setup`."""
-    main = found[0]
-    counts = sorted({len(g.runs) for g in main.comparison.groups})
-    runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    load = (
-        f", then loaded ({main.name} of each one's MemAvailable; a quarter is the same in all)"
-        if main.name
-        else ""
+def pages(study: Study) -> dict[str, str]:
+    """Return every file made of the study but the README: path from the repository's root → text."""
+    several = len(study.settings) > 1
+    found = {
+        f"{DIRECTORY}/{setting.slug}.html": render_html(
+            setting.comparison,
+            title=f"The density study{': ' if setting.name else ''}{setting.name}",
+            intro=f"{study.intro[0].upper()}{study.intro[1:]}.",
+            home=("index.html", "All loads") if several else ("../index.html", "All sentences"),
+            data="../data/study/",
+            commands=COMMANDS,
+        )
+        for setting in study.settings
+    }
+    if several:
+        found[LOADS] = _loads(study)
+    return found | {FRAGMENT: render_headline(study), PICTURE: render_picture(study)}
+
+
+def _loads(study: Study) -> str:
+    """Return the page of all settings together."""
+    return ENVIRONMENT.get_template("study.html.j2").render(
+        title="The density study: how full the guests may be",
+        intro=f"{study.intro[0].upper()}{study.intro[1:]}.",
+        home="../index.html",
+        commands=COMMANDS,
+        pages={s.name: f"{s.slug}.html" for s in sorted(study.settings, key=lambda s: natural(s.name))},
+        **curve_parts(study.curve),
     )
+
+
+def render_headline(study: Study) -> str:
+    """Return the README's fragment, with links from the repository's root."""
+    main, whole = study.settings[0], study.curve
+    counts = sorted({cell.n for row in whole.rows for cell in row.cells if cell is not None})
+    runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     parts = [
-        (
-            f"What each technique buys on {what}{load}: real guests under this repository's own kubelet (evidence kernel, "
-            f"TCG). Means; runs of each: {runs}. [Intervals, tests and runs]({DIRECTORY}/{main.slug}.html)."
-        ),
+        f"**{QUESTION}?** On {study.intro}:",
+        "\n".join(f"- {escape(line)}" for line in study.answers),
         f"![How many VMIs fit and survive, technique by technique]({PICTURE})",
+        _curve(study) if whole.several else "",
+        f"What each technique asks and costs{' at ' + main.name if main.name else ''}:",
         _table(main.comparison),
+        (
+            "Real guests under this repository's own kubelet (evidence kernel, TCG). Means; runs of each: "
+            f"{runs}. [Intervals, tests and runs]({DIRECTORY}/{main.slug}.html)."
+        ),
     ]
-    if len(found) > 1:
-        parts.append(_curve(found))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _ordered(comparison: Comparison) -> list[Group]:
@@ -152,31 +223,26 @@ def _killed(group: Group) -> str:
     return number(round(fmean(counts), 2))
 
 
-def _curve(found: Sequence[Setting]) -> str:
+def _curve(study: Study) -> str:
     """Survivors of those that fit, technique by setting, of the techniques that were looked at in several."""
-    ordered = sorted(found, key=lambda s: natural(s.name))
-    by = {s.name: {g.name: g for g in s.comparison.groups} for s in ordered}
-    names = [
-        g.name for g in _ordered(found[0].comparison) if sum(g.name in groups for groups in by.values()) > 1
-    ]
+    whole, linked = study.curve, {s.name: f"{DIRECTORY}/{s.slug}.html" for s in study.settings}
     rows = [
-        (escape(name), *(_survivors(by[s.name][name]) if name in by[s.name] else "–" for s in ordered))
-        for name in names
+        (escape(row.name), *("–" if cell is None else cell.text for cell in row.cells))
+        for row in whole.rows
+        if sum(cell is not None for cell in row.cells) > 1
     ]
-    heads = [f"[{s.name}]({DIRECTORY}/{s.slug}.html)" for s in ordered]
-    return "How full the guests may be: survivors of those that fit.\n\n" + tabulate(
+    heads = [f"[{name or 'no setting'}]({linked[name]})" for name in whole.settings]
+    return (
+        f"How full the guests may be: survivors of those that fit ([with evictions, OOM kills and stalls]({LOADS})).\n\n"
+    ) + tabulate(
         rows, headers=["technique", *heads], tablefmt="github", disable_numparse=True,
         colalign=("left", *("right",) * len(heads)),
     )  # fmt: skip
 
 
-def _survivors(group: Group) -> str:
-    return f"{_mean(group, 'survive')} of {_mean(group, 'fit')}"
-
-
-def render_picture(comparison: Comparison) -> str:
+def render_picture(study: Study) -> str:
     """Return the headline's picture as a file of its own: its colours within, light and dark; '' where there is none."""
-    svg = draw_bars(comparison)
+    svg = draw_grid(study.curve) or draw_bars(study.settings[0].comparison)
     if not svg:
         return ""
     source = ENVIRONMENT.loader.get_source(ENVIRONMENT, "style.css")[0] if ENVIRONMENT.loader else ""

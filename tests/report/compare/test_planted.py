@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,16 +87,30 @@ def test_a_count_that_was_zero_has_no_percentage() -> None:
 
 
 def test_a_mean_comes_with_its_interval_and_what_was_not_measured() -> None:
-    summary = summarize([1.0, 2.0, 3.0, 4.0], missing=2)
+    summary = summarize([1.0, 2.0, 3.0, 4.0, 5.0], missing=2)
     assert summary is not None
-    assert (summary.n, summary.missing, summary.mean) == (4, 2, 2.5)
+    assert (summary.n, summary.missing, summary.mean) == (5, 2, 3.0)
     assert summary.low is not None
     assert summary.high is not None
-    assert 1.0 <= summary.low < 2.5 < summary.high <= 4.0
+    assert 1.0 <= summary.low < 3.0 < summary.high <= 5.0
     assert summarize([]) is None
-    one = summarize([3.0])
-    assert one is not None
-    assert (one.low, one.high) == (None, None), "one run has no interval"
+    for few in ([3.0], [1.0, 2.0, 3.0, 4.0]):
+        told = summarize(few)
+        assert told is not None
+        assert (told.low, told.high) == (None, None), "a bootstrap of so few says nothing"
+
+
+def test_two_or_three_runs_are_shown_as_what_they_are() -> None:
+    base = runs("baseline", n=2, cv=0.0, means={"survive": 5.0})
+    other = [
+        replace(run, values={"survive": value})
+        for run, value in zip(runs("swap", n=3, means={"survive": 5.0}), (4.0, 6.0, 5.0), strict=True)
+    ]
+    (cell,) = tabulate_runs([*base, *other], "technique").groups[1].cells
+    assert cell.text == "5 (runs: 4 … 6), n = 3"
+    assert cell.said == "+0 %, uncertain: too few runs (2 and 3; 5 each are needed), and they overlap: δ = 0"
+    same = tabulate_runs([*base, *runs("ksm", n=1, cv=0.0, means={"survive": 5.0})], "technique")
+    assert same.groups[1].cells[0].said == "the same in every run (2 and 1): too few to rule a difference out"
 
 
 def test_the_same_values_give_the_same_words() -> None:

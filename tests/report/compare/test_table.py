@@ -166,18 +166,24 @@ def test_what_follows_from_the_requests_needs_no_test_but_two_runs_that_agree() 
         return tabulate_runs(made, "technique").groups[1].cells[0].said
 
     assert told(2) == "+20 %, follows from the requests: the same in every run of both"
-    assert "uncertain: too few runs (1 and 1" in told(1)
+    assert told(1) == "+20 %, uncertain: one run of each says nothing of chance; 5 each are needed"
     assert "uncertain: too few runs (2 and 2" in told(2, cv=0.1)
 
 
-def test_runs_of_several_settings_are_cautioned() -> None:
+def test_of_several_settings_one_is_compared_and_the_others_are_named() -> None:
     made = [
         *(replace(run, settings=("load 50%",)) for run in alike("ksm", 1, 600)),
-        *(replace(run, settings=("load 90%",)) for run in alike("baseline", 2, 600)),
+        *(replace(run, settings=("load 50%",)) for run in alike("swap", 1, 600)),
+        *(replace(run, settings=("load 100%",)) for run in alike("ksm", 1, 900)),
+        *(replace(run, settings=("load 100%",)) for run in alike("baseline", 2, 600)),
     ]
-    assert "the runs are of 2 settings (load 50%; load 90%): --where keeps those of one" in (
-        tabulate_runs(made, "technique").cautions
+    told = tabulate_runs(made, "technique")
+    assert {group.name: len(group.runs) for group in told.groups} == {"baseline": 15, "ksm": 15}
+    assert (
+        "the tables of single metrics are of load 100% alone, 30 of 60 runs; --where chooses another (load 50%)"
+        in told.cautions
     )
+    assert tabulate_runs(made, "technique", to="swap").groups[0].name == "swap"
 
 
 def test_a_scenario_is_called_as_its_file_calls_it() -> None:
