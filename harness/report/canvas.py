@@ -74,10 +74,9 @@ def svg_of(
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         out = io.StringIO()
+        canvas: Any = FigureCanvasSVG(figure)  # untyped
         # not figure.savefig, which draws a laid-out figure twice
-        FigureCanvasSVG(figure).print_svg(
-            out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
+        canvas.print_svg(out, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _themeable(out.getvalue(), label, prefix)
 
 
