@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,7 +72,7 @@ def why(
 
 def _recorded(run: str, vmi: str, *, scenario: Path | None, runs: Path) -> Report:
     from harness.cli.errors import UsageError  # noqa: PLC0415
-    from harness.explain.why import NoSuchVmi, bare_scenario  # noqa: PLC0415
+    from harness.explain.why import NoSuchVmi  # noqa: PLC0415
     from harness.explain.why import why as explain  # noqa: PLC0415
     from harness.explain.why_recording import read_recording  # noqa: PLC0415
     from harness.spec.errors import SpecError  # noqa: PLC0415
@@ -88,10 +89,8 @@ def _recorded(run: str, vmi: str, *, scenario: Path | None, runs: Path) -> Repor
         directory = find_run(path, runs)
         provenance = directory.provenance
         if loaded is None:
-            try:
+            with suppress(SpecError, KeyError):  # the records speak without it
                 loaded = load_from_source(source_from_run(provenance.scenario))
-            except (SpecError, KeyError):
-                loaded = bare_scenario(provenance.run)  # the records speak without it
         return explain(provenance, directory.records(), loaded, vmi=vmi)
     except NoSuchVmi as error:
         raise UsageError(str(error)) from error

@@ -16,7 +16,7 @@ from harness.explain.why_cause import diagnose
 from harness.explain.why_close import closest
 from harness.explain.why_guest import LOOP, reaction
 from harness.explain.why_index import Index
-from harness.explain.why_model import EVICTIONS, OOMS, Diagnosis, PostMortem, Report
+from harness.explain.why_model import EVICTIONS, OOMS, Diagnosis, Inquest, PostMortem, Report
 from harness.explain.why_orphans import orphans
 from harness.explain.why_ranking import ranking
 from harness.explain.why_restart import nobody, successor
@@ -31,7 +31,7 @@ from harness.judge.judge import timeline_of
 from harness.judge.seen import Run
 from harness.records import served
 from harness.records.model import Provenance, Record
-from harness.spec.model import Scenario, Source
+from harness.spec.model import Scenario
 
 LAG = 5.0
 """Seconds a phase may be behind a death without being remarkable."""
@@ -39,23 +39,6 @@ LAG = 5.0
 
 class NoSuchVmi(Exception):
     """The run knows no VMI (or pod) of that name."""
-
-
-def bare_scenario(name: str) -> Scenario:
-    """Return the scenario of a recording nobody wrote one for: no fleets, no promises, nothing stated."""
-    return Scenario(
-        name=name,
-        title=name,
-        source=Source(path="", text=""),
-        nodes=(),
-        kubevirt={},
-        kubevirt_version=None,
-        fleet=(),
-        workload=(),
-        promises=(),
-        requires=(),
-        control=None,
-    )
 
 
 def why(
@@ -71,7 +54,7 @@ def why(
     `vmi`: `<namespace>/<name>` or a name that is unique enough; '' means all dead ones. `served_now`: the records are objects as
     still served, not a history: what was over before the first of them counts too. Raises NoSuchVmi.
     """
-    scenario = scenario or bare_scenario(provenance.run)
+    scenario = scenario or Scenario.bare(provenance.run)
     index = Index(timeline_of(provenance, scenario)).extend(records)
     run = Run(timeline=index.timeline, provenance=provenance, scenario=scenario)
     everyone = [*run.endings, *orphans(run)]
@@ -157,6 +140,7 @@ def _post(
     )
     behaved = reaction(ending, told, stopped=_stopped(run, ending))
     window = gone.minus(told).floor(0.0) if gone is not None and told is not None else None
+    inquest = Inquest(ending=ending, found=found, acted=acted, ranked=ranked, reaction=behaved, window=window)
     next_ = successor(run, index, ending)
     lives = [i for i in lives if i.key == mine.key and i.is_vmi == mine.is_vmi]
     pod, vmi = mine.pod, mine.vmi
@@ -169,7 +153,7 @@ def _post(
         lives=len(lives),
         cause=found.cause,
         certain=found.certain,
-        verdict=verdict(ending, found, acted=acted, ranked=ranked, reaction=behaved, window=window),
+        verdict=verdict(inquest),
         because=found.because,
         gone=gone,
         window=window,
@@ -186,8 +170,8 @@ def _post(
         phase_lag=_lag(run, index, ending, found),
         successor=next_,
         restarted="" if next_ is not None or gone is None else nobody(index, ending),
-        unknown=unknown(run, ending, found=found, acted=acted, ranked=ranked, reaction=behaved),
-        saved_by=saved_by(run, ending, found=found, acted=acted, ranked=ranked, reaction=behaved),
+        unknown=unknown(run, inquest),
+        saved_by=saved_by(run, inquest),
         proof=tuple(sorted({*found.proof, *ending.proof})),
     )
 

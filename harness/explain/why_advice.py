@@ -7,7 +7,7 @@ recorded; what the node would have done next is another question, and said so.
 from __future__ import annotations
 
 from harness.explain.forecast import KILL, POLL
-from harness.explain.why_model import EVICTIONS, OOMS, Acted, Diagnosis, Ranking, Reaction
+from harness.explain.why_model import EVICTIONS, OOMS, Acted, Inquest, Ranking, Reaction
 from harness.explain.why_ranking import counterfactual, request_enough
 from harness.explain.why_threshold import USING, censored, message_of
 from harness.explain.why_words import point, size
@@ -20,22 +20,15 @@ from harness.rules.errors import RulesError
 from harness.rules.thresholds import ALLOCATABLE_MEMORY
 
 
-def unknown(
-    run: Run,
-    ending: Ending,
-    *,
-    found: Diagnosis,
-    acted: Acted | None,
-    ranked: Ranking | None,
-    reaction: Reaction,
-) -> tuple[str, ...]:
+def unknown(run: Run, inquest: Inquest) -> tuple[str, ...]:
     """Say what can't be known any more, and why."""
+    ending, found, reaction = inquest.ending, inquest.found, inquest.reaction
     out: list[str] = []
     pod, vm = ending.incarnation.pod, ending.incarnation.vmi
     if found.cause == "alive":
         return ()
     if ending.eviction is not None:
-        out += _unknown_eviction(run, ending, acted, ranked)
+        out += _unknown_eviction(run, ending, inquest.acted, inquest.ranked)
     if found.cause in OOMS and not any(k.pid for k in ending.kills):
         out.append("Which process the kernel killed and why it chose it: its report (kmsg) was not recorded.")
     if found.cause == "crashed":
@@ -129,21 +122,14 @@ def _unknown_crash(run: Run, ending: Ending) -> list[str]:
     return out
 
 
-def saved_by(
-    run: Run,
-    ending: Ending,
-    *,
-    found: Diagnosis,
-    acted: Acted | None,
-    ranked: Ranking | None,
-    reaction: Reaction,
-) -> tuple[str, ...]:
+def saved_by(run: Run, inquest: Inquest) -> tuple[str, ...]:
     """Say what would have saved it, as far as the rules support it."""
+    ending, found = inquest.ending, inquest.found
     if found.cause in EVICTIONS:
         return (
-            *_ranked_out(ranked, is_vmi=ending.incarnation.is_vmi),
-            *_threshold(run, ending, acted),
-            *_in_time(acted, reaction),
+            *_ranked_out(inquest.ranked, is_vmi=ending.incarnation.is_vmi),
+            *_threshold(run, ending, inquest.acted),
+            *_in_time(inquest.acted, inquest.reaction),
         )
     if found.cause in {"container-oom", "pod-oom"}:
         return tuple(_larger_limit(run, ending))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from harness.judge.endings import Ending
 from harness.judge.interval import Interval
 from harness.rules.ranking import PodUsage
 from harness.units import Bytes, Seconds
@@ -132,6 +133,19 @@ class Reaction:
     """`deaf`: saw the button and stayed; `unheard`: was alive and never saw it; `cut`: began to end, was killed before it
     was done; `silent`: no console to tell by; `untold`: nobody told it to go."""
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquest:
+    """What was found out about one death, for those who put it into words."""
+
+    ending: Ending
+    found: Diagnosis
+    acted: Acted | None
+    ranked: Ranking | None
+    reaction: Reaction
+    window: Interval | None
+    """Told to go until gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from harness.explain.why_model import Acted, Diagnosis, Ranking, Reaction
+from harness.explain.why_model import Diagnosis, Inquest, Reaction
 from harness.explain.why_words import point, size, span
 from harness.judge.endings import Ending
 from harness.judge.interval import Interval
 from harness.records import served
 
 
-def verdict(
-    ending: Ending,
-    found: Diagnosis,
-    *,
-    acted: Acted | None,
-    ranked: Ranking | None,
-    reaction: Reaction,
-    window: Interval | None,
-) -> str:
+def verdict(inquest: Inquest) -> str:
     """Return the sentence."""
+    ending, found = inquest.ending, inquest.found
     name = ending.incarnation.key
     match found.cause:
         case "hard-eviction" | "soft-eviction" | "eviction":
-            return _eviction(
-                name, ending, found, acted=acted, ranked=ranked, reaction=reaction, window=window
-            )
+            return _eviction(name, inquest)
         case "other-eviction":
             return f"{name} was ended by the kubelet, but not for memory: {found.because}"
         case "container-oom":
@@ -50,7 +41,7 @@ def verdict(
                 return f"{name} shut down by itself{_asked(ending)}: nobody evicted, killed or deleted it."
             return f"{name} shut down{_asked(ending)}, as far as can be told: {found.because}."
         case "api-delete":
-            return f"{name} was deleted through the API: {_manners(reaction, window)}."
+            return f"{name} was deleted through the API: {_manners(inquest.reaction, inquest.window)}."
         case "disrupted":
             return f"{name} was taken off its node through Kubernetes, not by memory: {found.because}"
         case "no-node":
@@ -67,20 +58,12 @@ def verdict(
             return _alive(ending)
 
 
-def _eviction(
-    name: str,
-    ending: Ending,
-    found: Diagnosis,
-    *,
-    acted: Acted | None,
-    ranked: Ranking | None,
-    reaction: Reaction,
-    window: Interval | None,
-) -> str:
+def _eviction(name: str, inquest: Inquest) -> str:
+    ending, acted, ranked = inquest.ending, inquest.acted, inquest.ranked
     assert ending.eviction is not None
     kind = acted.kind if acted is not None and acted.kind else ""
     words = f"evicted {kind}" if kind else "evicted (hard or soft can't be told)"
-    hedge = "" if found.certain or not kind else " (inferred)"
+    hedge = "" if inquest.found.certain or not kind else " (inferred)"
     low = (
         f" when {acted.available} were available of the {acted.quantity} to be kept"
         if acted is not None and acted.quantity
@@ -88,7 +71,8 @@ def _eviction(
     )
     first = "; " + ranked.decisive if ranked is not None and ranked.decisive and ranked.first else ""
     killed = "; the kernel killed it before its grace was over" if ending.kills else ""
-    end = _manners(reaction, window) if ending.incarnation.is_vmi else _pod_end(window)
+    window = inquest.window
+    end = _manners(inquest.reaction, window) if ending.incarnation.is_vmi else _pod_end(window)
     return f"{name} was {words}{hedge} by the kubelet of {ending.eviction.node}{low}{first}; {end}{killed}."
 
 

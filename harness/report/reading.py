@@ -25,7 +25,7 @@ from harness.report.timeline import Timeline, TimelineReader
 from harness.report.touch import TouchReader
 from harness.spec.errors import SpecError
 from harness.spec.loader import load_from_source, source_from_run
-from harness.spec.model import Scenario, Source
+from harness.spec.model import Scenario
 
 LONGEST = 64 << 20
 """Bytes of one record beyond which a run directory is refused: nothing we write comes near."""
@@ -69,22 +69,7 @@ def scenario_of(provenance: model.Provenance) -> tuple[Scenario, str]:
     except (KeyError, TypeError, ValueError):
         why = "its scenario was not kept in run.json"
     name = str(provenance.scenario.get("name") or provenance.run)
-    return (
-        Scenario(
-            name=name,
-            title=name,
-            source=Source(path="", text=""),
-            nodes=(),
-            kubevirt={},
-            kubevirt_version=None,
-            fleet=(),
-            workload=(),
-            promises=(),
-            requires=(),
-            control=None,
-        ),
-        why,
-    )
+    return Scenario.bare(name), why
 
 
 def check_sizes(directory: RunDirectory) -> None:

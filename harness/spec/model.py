@@ -261,6 +261,23 @@ class Scenario:
     """Data of the ConfigMap `kubevirt-config` in KubeVirt's own namespace, which the page speaks of; {}: none is made."""
     daemons: tuple[DaemonSpec, ...] = ()
 
+    @classmethod
+    def bare(cls, name: str) -> Scenario:
+        """Return one of a run nobody wrote a scenario for: no fleets, no promises, nothing stated."""
+        return cls(
+            name=name,
+            title=name,
+            source=Source(path="", text=""),
+            nodes=(),
+            kubevirt={},
+            kubevirt_version=None,
+            fleet=(),
+            workload=(),
+            promises=(),
+            requires=(),
+            control=None,
+        )
+
     @property
     def matrix(self) -> Mapping[str, str]:
         """Axis → label of its value here; {} for a file without a matrix."""
