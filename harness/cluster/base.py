@@ -100,9 +100,11 @@ class HostRequest:
     """Settings of the machine that nodes share, for as long as the cluster is up.
 
     `ksm`: file below /sys/kernel/mm/ksm → text, in the order to write them. `swap_size` bytes; None: as it is.
+    `ksm_by`: who goes on setting KSM, from what `ksm` says.
     """
 
     ksm: Mapping[str, str] = field(default_factory=dict)
+    ksm_by: Literal["kubevirt"] | None = None
     swap_kind: Literal["file", "zram"] | None = None
     swap_size: Bytes | None = None
 

@@ -164,6 +164,16 @@ class EmbeddedSource:
                 raise NotObservable(str(error), lacks=name) from error
             except (MachineError, OSError) as error:
                 raise ClusterError(str(error)) from error
+        if request.ksm_by is not None:
+            self.embedded.ksm.write = self._handle_ksm
+
+    async def _handle_ksm(self, node: str, files: Mapping[str, str], told: Mapping[str, Any]) -> None:
+        """Let virt-handler set KSM of the machine, and record that it does. Raises MachineError."""
+        from harness.embedded.machine.linux.host import HostSettings  # noqa: PLC0415
+
+        fields = {"what": "ksm-handler", "target": node, "args": {"ksm": dict(files), **told}}
+        self._told.append(Reading(stream="action", fields=fields))
+        await cast("Any", self.machine).apply_host(HostSettings(ksm=dict(files)))
 
     async def start_daemon(self, node: NodeHandle, name: str) -> Daemon:
         """Start a process of the node's own. Raises NotObservable where the machine has no processes, ClusterError."""

@@ -107,10 +107,10 @@ class Probe:
                 late = clock() - due
                 if late > LATE:
                     yield note("late-pass", f"the probe was {late:.2f} s late", seconds=round(late, 3))
+                while self._told:  # what was done before this look may be what it sees
+                    yield self._told.popleft()
                 for reading in self.look(tick):
                     yield reading
-                while self._told:
-                    yield self._told.popleft()
                 missed = int((clock() - due) / PERIOD)
                 if missed:
                     text = f"{missed} looks of the probe were missed"

@@ -18,6 +18,7 @@ from harness.embedded.api.server import ApiServer
 from harness.embedded.api.store import Store
 from harness.embedded.clock import Clock
 from harness.embedded.control.admission import Admission
+from harness.embedded.control.ksm_handler import KsmHandler
 from harness.embedded.control.launcher import PRIORITIES
 from harness.embedded.control.nodelifecycle import NodeLifecycle
 from harness.embedded.control.scheduler import Scheduler
@@ -116,6 +117,14 @@ class EmbeddedCluster:
         self._start("scheduler", Scheduler(self.store, self.clock, seed=self._seed).run())
         self._start("node-lifecycle", NodeLifecycle(self.store, self.clock).run())
         self._start("oom watcher", self._watch_oom())
+        self.ksm = KsmHandler(
+            self.store,
+            configuration=self.kubevirt_configuration,
+            node=self.node,
+            state=self._ksm_state,
+            interval=self._timing.ksm,
+        )
+        self._start("ksm-handler", self.ksm.run())
         return self
 
     async def __aexit__(
@@ -246,6 +255,11 @@ class EmbeddedCluster:
     def marker(self) -> str:
         """The annotation that tells this cluster from a real one."""
         return MARKER
+
+    def _ksm_state(self) -> Mapping[str, Any] | None:
+        """Return KSM's knobs as the machine has them now; None where it has none of its own."""
+        samples = getattr(self.machine, "host_samples", None)
+        return None if samples is None else samples().get("ksm")
 
     async def _watch_oom(self) -> None:
         async for kill in self.machine.oom_kills():

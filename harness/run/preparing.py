@@ -67,22 +67,26 @@ def _check_needs(scenario: Scenario, cluster: Cluster) -> None:
 
 async def _apply_host(scenario: Scenario, cluster: Cluster, stream: Stream) -> None:
     """Set what the nodes share, before there are nodes."""
-    ksm = scenario.host.ksm.files if scenario.host.ksm is not None else {}
+    asked = scenario.host.ksm
+    by = asked.by if asked is not None and isinstance(cluster, HostSettable) else None
+    # a KubeVirt that is not our own does by itself what it does
+    ksm = asked.files if asked is not None and asked.by == by else {}
     swap = scenario.host.swap
     tuned = bool(ksm) or any(step.ksm is not None for step in scenario.workload)
     if not tuned and swap is None:
         return
     if not isinstance(cluster, HostSettable):
-        asked = [name for name, wanted in (("ksm", tuned), ("swap", swap is not None)) if wanted]
-        known = [why for name in asked if (why := cluster.capabilities().get(name, "yes")) != "yes"]
+        both = [name for name, wanted in (("ksm", tuned), ("swap", swap is not None)) if wanted]
+        known = [why for name in both if (why := cluster.capabilities().get(name, "yes")) != "yes"]
         raise NotObservable(
             "; ".join(known)
-            or f"{' and '.join(asked)} of the machines of a {cluster.kind} cluster can't be set from here"
+            or f"{' and '.join(both)} of the machines of a {cluster.kind} cluster can't be set from here"
         )
     if not ksm and swap is None:
         return  # steps will
     request = HostRequest(
         ksm=ksm,
+        ksm_by=by,
         swap_kind=swap.kind if swap is not None else None,
         swap_size=swap.size if swap is not None else None,
     )

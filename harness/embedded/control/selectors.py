@@ -1,6 +1,6 @@
-"""Whether a node is one that a pod's nodeSelector and required node affinity allow.
+"""Whether a node is one that a pod's nodeSelector and required node affinity allow, or that a label selector takes.
 
-Source: Kubernetes 1.36 component-helpers/scheduling/corev1/nodeaffinity.
+Source: Kubernetes 1.36 component-helpers/scheduling/corev1/nodeaffinity, apimachinery/pkg/apis/meta/v1/helpers.go.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.rules.vmi import get
+
+_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
 
 def matches(pod_spec: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
@@ -22,6 +24,20 @@ def matches(pod_spec: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
         return True
     fields = {"metadata.name": node["metadata"]["name"]}
     return any(_term(term, labels, fields) for term in required.get("nodeSelectorTerms") or ())
+
+
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a metav1.LabelSelector takes these labels: none takes nothing, an empty one everything (LabelSelectorAsSelector)."""
+    if selector is None:
+        return False
+    wanted: Mapping[str, str] = selector.get("matchLabels") or {}
+    expressions = selector.get("matchExpressions") or ()
+    # Gt and Lt are node affinity's alone; with any other word the selector is none, and takes nothing
+    if any(item.get("operator") not in _OPERATORS for item in expressions):
+        return False
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _expression(item, labels) for item in expressions
+    )
 
 
 def _term(term: Mapping[str, Any], labels: Mapping[str, str], fields: Mapping[str, str]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.rules.eviction import CLEANUP_TIMEOUT, MONITORING_INTERVAL
+from harness.rules.ksm import INTERVAL as KSM_INTERVAL
 from harness.units import Seconds
 
 
@@ -31,6 +32,8 @@ class Timing:
     """cadvisor_linux.go:67-71."""
     heartbeat: Seconds = Seconds(60.0)
     """virt-handler's annotation on its node."""
+    ksm: Seconds = KSM_INTERVAL
+    """virt-handler's look at KSM, counted from the last one (pkg/virt-handler/ksm/ksm.go)."""
 
     sandbox: Seconds = Seconds(0.1)
     container_start: Seconds = Seconds(0.05)
