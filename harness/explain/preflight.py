@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from harness.explain.forecast import BAND, MIB, Crossing, Forecast, Member, forecast
+from harness.explain.merging import merges, never
 from harness.rules import admission, schema
 from harness.rules.allocatable import NodeMemory, node_memory
 from harness.rules.defaults import default_spec
@@ -103,9 +104,8 @@ def preflight(
         if (place := places.get(daemon.node)) is not None:
             place.members.append(_daemon(daemon.name))
     if not any(isinstance(finding, Refusal) for finding in found):
-        settings = (scenario.host.ksm, *(step.ksm for step in scenario.workload))
-        merging = any(ksm is not None and ksm.run == 1 for ksm in settings)
-        found += (_unmerged(f) if merging else f for f in _forecasts(scenario, places))
+        found += (_unmerged(f) if merges(scenario) else f for f in _forecasts(scenario, places))
+    found += (Caveat("ksm", why) for why in never(scenario))
     return sorted(found, key=lambda finding: isinstance(finding, Caveat))
 
 

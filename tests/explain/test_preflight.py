@@ -83,6 +83,7 @@ def _findings(
     counts: dict[str, int] | None = None,
     host: dict[str, Any] | None = None,
     fill: bool = False,
+    **more: Any,
 ) -> list[Finding]:
     scenario = {
         "apiVersion": "density/v1",
@@ -108,6 +109,7 @@ def _findings(
         ],
         "requires": requires or [{"evicted": {"from": ["hog"], "count": 1}}],
         "host": host or {},
+        **more,
     }
     path = tmp_path / "s.yaml"
     path.write_text(yaml.safe_dump(scenario), encoding="utf-8")
@@ -174,6 +176,28 @@ def test_a_machine_that_merges_pages_is_not_forecast_with_certainty(tmp_path: Pa
     assert "what KSM merges is not reckoned with" in told.text
     (stopped,) = _findings(tmp_path, fleets=fleets, counts=counts, memory="1Gi", host={"ksm": {"run": 0}})
     assert _ids([stopped]) == [("Refusal", "no-crossing")]
+
+
+@pytest.mark.parametrize(
+    ("ksm", "kubevirt", "told"),
+    [
+        ({"by": "kubevirt"}, {}, "KubeVirt's handler takes no node, since kubevirt.ksmConfiguration.nodeLabelSelector is not set"),
+        ({"by": "kubevirt"}, {"ksmConfiguration": {}}, "KubeVirt's handler takes no node"),
+        ({"by": "kubevirt"}, {"ksmConfiguration": {"nodeLabelSelector": {}}}, ""),
+        ({"tuned": {}}, {}, "ksmtuned looks for the first time after 60 s (KSM_MONITOR_INTERVAL), and the scenario's budget is 50 s"),
+        ({"tuned": {"KSM_MONITOR_INTERVAL": 49}}, {}, ""),
+    ],
+)  # fmt: skip
+def test_who_would_never_start_ksm(
+    tmp_path: Path, ksm: dict[str, Any], kubevirt: dict[str, Any], told: str
+) -> None:
+    found = _findings(tmp_path, fleets={"hog": _vmi()}, host={"ksm": ksm}, kubevirt=kubevirt, budget="50s")
+    texts = [finding.text for finding in found if finding.id == "ksm"]
+    assert [text[: len(told)] for text in texts] == ([told] if told else [])
+    if texts:
+        assert texts[0].endswith("it never starts KSM")
+    # and what is merged is reckoned with as little as where it runs from the start
+    assert all(isinstance(finding, Caveat) for finding in found)
 
 
 def test_no_threshold_at_all(tmp_path: Path) -> None:
