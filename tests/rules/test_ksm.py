@@ -60,3 +60,51 @@ def test_bounds_of_what_is_written(total: int, percent: int, pages: int, running
         assert seen.pages <= max(1250, pages)
     if percent > 21 and not running:
         assert not seen.running
+
+
+# -- as KubeVirt's own tests: pkg/virt-handler/ksm/ksm_test.go of main ------------------------------------------------
+
+TOTAL, SHORT, PLENTY = 65680332, 5183928, 39207804
+
+
+class Spins:
+    """The handler on one node, look after look; at first KSM is off with 100 pages."""
+
+    def __init__(self, tuned: KsmTuning | None = None) -> None:
+        self.now, self.tuned = KsmValues(False, 100, 20), tuned
+
+    def spin(self, available: int, times: int = 1) -> KsmValues:
+        for _ in range(times):
+            seen = next_values(self.now, total_kb=TOTAL, available_kb=available, tuning=self.tuned)
+            # while it is stopped only run is written
+            self.now = seen if seen.running else KsmValues(False, self.now.pages, self.now.sleep_ms)
+        return self.now
+
+
+def test_it_adapts_to_pressure_as_upstream_s() -> None:
+    of = Spins()
+    assert not of.spin(PLENTY, 2).running
+    assert of.spin(SHORT) == KsmValues(True, 100, 27)
+    assert of.spin(SHORT) == KsmValues(True, 400, 27)
+    assert of.spin(SHORT, 3) == KsmValues(True, 1250, 27)
+    assert of.spin(PLENTY) == KsmValues(True, 1200, 63)
+    assert of.spin(PLENTY, 15) == KsmValues(True, 450, 63)
+    assert not of.spin(PLENTY, 30).running
+
+
+def test_it_takes_overrides_as_upstream_s() -> None:
+    named = {
+        "pages_boost": "123",
+        "pages_decay": "45",
+        "pages_min": "166",
+        "pages_max": "789",
+        "pages_init": "1011",
+        "sleep_ms_baseline": "1213",
+    }
+    of = Spins(overrides(**named, free_percent="1.0"))
+    assert of.spin(PLENTY) == KsmValues(True, 166, 768)
+    assert of.spin(PLENTY) == KsmValues(True, 289, 768)
+    assert of.spin(PLENTY, 5) == KsmValues(True, 789, 768)
+    of.tuned = overrides(**named, free_percent="0.1")
+    assert of.spin(PLENTY) == KsmValues(True, 739, 768)
+    assert not of.spin(PLENTY, 16).running
