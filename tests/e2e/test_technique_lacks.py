@@ -18,6 +18,7 @@ SUITES = ROOT / "suites"
     [
         pytest.param("ksm/merge", HIDDEN_KSM, "ksm", {"KSM-1", "KSM-4"}, marks=pytest.mark.soak),
         ("ksm/knobs", HIDDEN_KSM, "ksm", {"KSM-2"}),
+        pytest.param("ksm/tuned", HIDDEN_KSM, "ksm", {"KSM-3b"}, marks=pytest.mark.soak),
         pytest.param("swap/thrash", NO_SWAP, "swap", {"SWAP-3", "SWAP-4"}, marks=pytest.mark.soak),
         ("swap/threshold", NO_SWAP, "swap", {"SWAP-1"}),
         pytest.param("ksm-swap/fit", HIDDEN_KSM, "ksm", {"SWAP-5a", "SWAP-5b"}, marks=pytest.mark.soak),

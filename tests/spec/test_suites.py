@@ -469,7 +469,7 @@ def _examples(name: str) -> list[str]:
 
 
 def test_the_documented_scenario_loads(tmp_path: Path) -> None:
-    example, matrix, _, stated = _examples("scenarios.md")
+    example, tuned, matrix, _, stated = _examples("scenarios.md")
     (tmp_path / "manifests").mkdir()
     agent = (SUITES / "manifests" / "agent.yaml").read_text(encoding="utf-8")
     (tmp_path / "manifests" / "agent.yaml").write_text(agent, encoding="utf-8")
@@ -478,6 +478,17 @@ def test_the_documented_scenario_loads(tmp_path: Path) -> None:
     assert scenario.stated is not None
     validator = jsonschema.Draft202012Validator(scenario_schema())
     assert validator.is_valid(plain(parse(example, "s.yaml")))
+    (tmp_path / "ksmtuned.conf").write_text("# as it ships\n", encoding="utf-8")
+    others = [
+        tuned.replace("ksm: {tuned: ksmtuned.conf} ", f"{one} #")
+        for one in re.findall("# (ksm: .*?}+) ", tuned)
+    ]
+    assert len(others) == 2
+    for block in (tuned, *others):
+        host = json.dumps(plain(parse(block, "docs"))["host"])
+        ksm = load_scenario(tmp_path / "s.yaml", overrides=(f"host={host}",)).host.ksm
+        assert ksm is not None
+        assert (ksm.tuned is None) is (ksm.by is not None)
     text = example.replace("guest: 512Mi", "guest: $(guest)") + "\n" + matrix
     (tmp_path / "m.yaml").write_text(text, encoding="utf-8")
     names = [one.name for one in load_scenarios(tmp_path / "m.yaml", repeats=2)]
@@ -487,7 +498,7 @@ def test_the_documented_scenario_loads(tmp_path: Path) -> None:
 
 
 def test_the_documented_value_of_a_cluster() -> None:
-    _, _, value, _ = _examples("scenarios.md")
+    *_, value, _ = _examples("scenarios.md")
     tree = take_cluster(parse(value, "docs"), "kind")
     assert plain(tree) == {"grow": {"fleet": "hog", "to": "190Mi"}}
 
