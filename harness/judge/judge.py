@@ -9,6 +9,7 @@ import msgspec
 from harness.judge.findings import verdict
 from harness.judge.measures import handed_over
 from harness.judge.model import Finding, Findings
+from harness.judge.pace import lagging
 from harness.judge.seen import Run
 from harness.judge.timeline import Timeline
 from harness.judge.validity import control_failures, spoilt, undecide
@@ -40,9 +41,12 @@ def judge(
     run = Run(timeline=timeline, provenance=provenance, scenario=scenario, control=control)
     findings: list[Finding] = []
     because = control_failures(control)
+    slow = "; ".join(lagging(timeline))
     for check in scenario.checks:
         drawn = verdict(run, check, claims)
         reason = spoilt(timeline, drawn)
+        if slow and not reason and drawn.finding.surprise:
+            reason = f"the load was another one: {slow}"
         if reason:
             findings += undecide([drawn.finding], reason)
             because.append(f"{check.id}: {reason}")
