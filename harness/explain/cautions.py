@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from harness.explain.companions import resolve
+from harness.explain.merging import by_kubevirt
 from harness.explain.model import Caution, Eviction, Explanation, Pod
 from harness.explain.sources import Manifest
 from harness.rules import columns
@@ -208,6 +209,8 @@ def _node(explanation: Explanation) -> Iterator[tuple[str, str]]:
         yield from _soft(eviction, grace, explanation.evictions)
     if swap_behavior(kubelet or {}) != LIMITED_SWAP and explanation.setting.node_swap:
         yield "SWAP-1", "the node has swap, but swapBehavior NoSwap lets no pod use it"
+    if text := by_kubevirt(explanation.setting.kubevirt, node_memory=explanation.setting.node_memory):
+        yield "KSM-3", text
 
 
 def _soft(eviction: Eviction, grace: int, others: tuple[Eviction, ...]) -> Iterator[tuple[str, str]]:

@@ -152,6 +152,8 @@ _BOTH = {"requests": {"memory": "1Gi", "cpu": "1"}, "limits": {"memory": "1Gi", 
             ["SOFT-3"],
         ),
         (_explain(swap=_GI), ["SWAP-1"]),
+        (_explain(kubevirt={"ksmConfiguration": {"nodeLabelSelector": {}}}), ["KSM-3"]),
+        (_explain(kubevirt={"ksmConfiguration": {}}), ["KSM-3"]),
         (
             _explain({"resources": _BOTH}, kubelet={"memorySwap": {"swapBehavior": "LimitedSwap"}}),
             ["QOS-5", "SWAP-6"],
@@ -177,6 +179,19 @@ _BOTH = {"requests": {"memory": "1Gi", "cpu": "1"}, "limits": {"memory": "1Gi", 
 def test_cautions(explanation: Explanation, ids: list[str]) -> None:
     assert sorted(_cautions(explanation)) == sorted(ids)
     assert all(caution.text for caution in explanation.cautions)
+
+
+def test_what_kubevirt_does_about_ksm() -> None:
+    (taken,) = _explain(kubevirt={"ksmConfiguration": {"nodeLabelSelector": {}}}).cautions
+    assert taken.text == (
+        "on the nodes that ksmConfiguration takes, virt-handler starts KSM only once 1638 MiB or less of 8192 are available: "
+        "100 pages every 250 ms then, 300 more every 3 min up to 1250; annotations kubevirt.io/ksm-*-override of the node "
+        "change that, no file does"
+    )
+    (none,) = _explain(kubevirt={"ksmConfiguration": {}}).cautions
+    assert (
+        none.text == "ksmConfiguration without nodeLabelSelector takes no node: virt-handler never starts KSM"
+    )
 
 
 def test_the_pages_typo() -> None:
