@@ -185,7 +185,7 @@ def test_what_kubevirt_does_about_ksm() -> None:
     (taken,) = _explain(kubevirt={"ksmConfiguration": {"nodeLabelSelector": {}}}).cautions
     assert taken.text == (
         "on the nodes that ksmConfiguration takes, virt-handler starts KSM only once 1638 MiB or less of 8192 are available: "
-        "100 pages every 250 ms then, 300 more every 3 min up to 1250; annotations kubevirt.io/ksm-*-override of the node "
+        "100 pages every 249 ms then, 300 more every 3 min up to 1250; annotations kubevirt.io/ksm-*-override of the node "
         "change that, no file does"
     )
     (none,) = _explain(kubevirt={"ksmConfiguration": {}}).cautions
