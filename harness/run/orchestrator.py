@@ -1,7 +1,7 @@
 """One scenario on one cluster that is up: from its nodes to the end of the window, everything into the one stream.
 
 Nothing is judged here. The judge is only asked, while the window is open, whether watching on could still decide
-anything (`still_open`).
+anything (`window`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ from typing import Any, Literal
 
 from harness.cluster.base import Addressed, Cluster, NodeHandle, Shared, Undo
 from harness.cluster.errors import NotObservable
-from harness.judge.judge import still_open, timeline_of
 from harness.kube.connection import Connection, connect
-from harness.kube.errors import KubeError
 from harness.kube.objects import Objects
-from harness.kube.resources import NAMESPACES, NODES, VMIS, VMS
-from harness.records.model import Action, Note, Record, Sample
+from harness.kube.resources import NAMESPACES, NODES
 from harness.records.rundir import RunDirectory
 from harness.run import health, ksmtuned, undo_namespace
 from harness.run.asking import ask_for_vnc
@@ -40,20 +37,15 @@ from harness.run.observers import Observers
 from harness.run.preparing import prepare, tune
 from harness.run.recorder import Recording
 from harness.run.settings import Settings
-from harness.run.stream import Deadline
 from harness.run.tasks import background
-from harness.run.teardown import pods_gone
+from harness.run.teardown import tidy
+from harness.run.window import Window
 from harness.run.workload import Held, Workload
 from harness.run.world import World
 from harness.spec.model import Claim, Scenario
 
 NODES_READY = 120.0
 """Seconds for prepared nodes to become Ready: a kubelet restart takes some, its first heartbeat 10."""
-TEARDOWN = 60.0
-"""Seconds to wait for the run's pods to be gone; deletion is asked for without grace."""
-LOOK_AGAIN = 0.5
-"""Seconds at least between two questions to the judge: it answers on the loop that must stay punctual."""
-
 UNSCHEDULABLE = 10.0
 """Seconds a cluster others use too may take to find room, e.g. for a pod that is just going: the scheduler tries again."""
 
@@ -113,22 +105,17 @@ class Orchestrator:
         self._lost = ""  # nodes that don't answer any more when everything else is over
         self._world = World()
         self._daemons = Daemons(self._stream)
-        self._timeline = timeline_of(made.directory.provenance, scenario)
-        self._claims = claims
-        self._news = True
-        self._actions: set[str] = set()
         self.result = Run(directory=made.directory)
         self._stream.listen(self._world.apply)
-        self._stream.listen(self._timeline.add)
-        self._stream.listen(self._notice)
+        self._window = Window(
+            made.directory,
+            scenario,
+            claims,
+            stream=made.stream,
+            world=self._world,
+            observe=control_of.observe if control_of else scenario.observe,
+        )
         self._stream.listen(settings.progress.record)
-
-    def _notice(self, _line: int, record: Record) -> None:
-        # Measurements alone never close a check; objects, actions, consoles and OOM reports do.
-        if not isinstance(record, Sample | Note):
-            self._news = True
-        if isinstance(record, Action):
-            self._actions.add(record.what)
 
     async def run(self, interrupt: Interrupt) -> None:
         """Run to the end of the window and clean up. Raises Interrupted, ClusterError, KubeError, RunError, Deadline."""
@@ -218,8 +205,38 @@ class Orchestrator:
         kubelet: Mapping[str, Mapping[str, Any]],
         interrupt: Interrupt,
     ) -> None:
-        step, stream, world = self._settings.progress.step, self._stream, self._world
+        stream, world = self._stream, self._world
         guests = Guests(stream, world)
+        planned = await self._guests(connection, observers, handles, guests)
+        members: dict[str, tuple[str, ...]] = {f.name: () for f in self._scenario.fleet}
+        for one in planned:
+            members[one.fleet] += (one.vmi,)
+        workload = Workload(
+            scenario=self._scenario,
+            members=members,
+            stream=stream,
+            world=world,
+            guests=guests,
+            kubelet=kubelet,
+            daemons=self._daemons,
+            tune=partial(tune, self._cluster, stream),
+            hurry_stats=observers.hurry_stats,
+            replay=self._control_of.held if self._control_of else None,
+        )
+        self._settings.progress.step("running the workload")
+        hold_on = "" if self._control_of else self._settings.hold_on
+        try:
+            await self._work(workload, guests, hold_on)
+        finally:
+            self.result.held = workload.held
+        stream.action("workload-done")
+        await self._watched(handles, interrupt, hold_on)
+
+    async def _guests(
+        self, connection: Connection, observers: Observers, handles: tuple[NodeHandle, ...], guests: Guests
+    ) -> tuple[Planned, ...]:
+        """Create the fleet and wait until its guests have said hello; return those that are there."""
+        step, stream, world = self._settings.progress.step, self._stream, self._world
         planned = await self._plan(Objects(connection), handles)
         if self._shared is not None:
             for text in await self._shared.admit(self._namespace, [one.manifest for one in planned]):
@@ -240,46 +257,22 @@ class Orchestrator:
             patience=patience,
         )
         await self._creator.create_all(planned, lambda one: consoles.open(one.vmi))
-        planned = tuple(one for one in planned if one.vmi in world.guests)
+        there = tuple(one for one in planned if one.vmi in world.guests)
         step("waiting for the guests' hello")
-        await greeted(
-            self._scenario,
-            planned,
-            stream=stream,
-            world=world,
-            patience=patience,
-        )
-        await ask_for_vnc(self._scenario, connection, planned, stream=stream, world=world)
-        members: dict[str, tuple[str, ...]] = {f.name: () for f in self._scenario.fleet}
-        for one in planned:
-            members[one.fleet] += (one.vmi,)
-        workload = Workload(
-            scenario=self._scenario,
-            members=members,
-            stream=stream,
-            world=world,
-            guests=guests,
-            kubelet=kubelet,
-            daemons=self._daemons,
-            tune=partial(tune, self._cluster, stream),
-            hurry_stats=observers.hurry_stats,
-            replay=self._control_of.held if self._control_of else None,
-        )
-        step("running the workload")
-        hold_on = "" if self._control_of else self._settings.hold_on
-        try:
-            await self._work(workload, guests, hold_on)
-        finally:
-            self.result.held = workload.held
-        stream.action("workload-done")
-        done = stream.now
-        step("watching what comes of it")
+        await greeted(self._scenario, there, stream=stream, world=world, patience=patience)
+        await ask_for_vnc(self._scenario, connection, there, stream=stream, world=world)
+        return there
+
+    async def _watched(self, handles: tuple[NodeHandle, ...], interrupt: Interrupt, hold_on: str) -> None:
+        """Watch what comes of the load, and hold everything there if that was asked for."""
+        done = self._stream.now
+        self._settings.progress.step("watching what comes of it")
         happened = self._world.happened.get(hold_on, set())
         keep = self._settings.keep and self._cluster.disposable and not self._control_of
         if not happened or keep:
-            await self._close_window(until=hold_on)
-        deaths = world.first_death.values()
-        self.result.delay = max(0.0, min(deaths, default=stream.now) - done)
+            await self._window.watch(until=hold_on)
+        deaths = self._world.first_death.values()
+        self.result.delay = max(0.0, min(deaths, default=self._stream.now) - done)
         if happened or keep:
             await self._hold(handles, interrupt, ", ".join(sorted(happened)) or "--keep")
 
@@ -304,12 +297,6 @@ class Orchestrator:
                 if self._world.is_ready(vmi):
                     await guests.send(vmi, "stop")
 
-    async def _close_window(self, *, until: str = "") -> None:
-        """Watch on to the end of the window; leave it open if that happens which the run is to be held on."""
-        why = await self._window(until)
-        if why:
-            self._stream.action("window-end", reason=why)
-
     async def _hold(self, handles: tuple[NodeHandle, ...], interrupt: Interrupt, why: str) -> None:
         """Keep everything as it is until someone says to go on; what is judged ends when it would have anyway."""
         self.result.was_held = True
@@ -317,12 +304,12 @@ class Orchestrator:
         self._stream.action("held", why, how=list(how))
         self._settings.progress.step(f"held: {why}")
         async with background() as watching:
-            if "window-end" not in self._actions:
-                watching.start(self._close_window(), "window")
+            if not self._window.over:
+                watching.start(self._window.watch(), "window")
             with interrupt.pause() as released:
                 await self._settings.holder.hold(how, released)
-        if "window-end" not in self._actions:
-            self._stream.action("window-end", reason="held until released")
+        if not self._window.over:
+            self._window.close("held until released")
 
     async def _plan(self, objects: Objects, handles: tuple[NodeHandle, ...]) -> tuple[Planned, ...]:
         all_nodes, _ = await objects.list_all(NODES)
@@ -337,49 +324,21 @@ class Orchestrator:
             nonce=lambda: secrets.token_hex(8),
         )
 
-    async def _window(self, until: str = "") -> str:
-        """Keep watching until nothing is open any more or the time is over; return why it ended, '' for `until`."""
-        observe = self._control_of.observe if self._control_of else self._scenario.observe
-        end = self._stream.now + observe
-        while (left := end - self._stream.now) > 0:
-            if self._news:
-                self._news = False
-                if not self._open_checks():
-                    return "every check is decided"
-                if self._world.happened.get(until):
-                    return ""
-            try:
-                await self._stream.until(lambda: self._news, within=left)
-            except Deadline:
-                break
-            await asyncio.sleep(min(LOOK_AGAIN, max(0.0, end - self._stream.now)))
-        return "observed long enough"
-
-    def _open_checks(self) -> tuple[str, ...]:
-        return still_open(self._timeline, self._made.directory.provenance, self._scenario, self._claims)
-
     # -- afterwards ------------------------------------------------------------------------------------------------
 
     async def _tidy(self, objects: Objects, interrupt: Interrupt) -> None:
-        """Delete what the run created. Failing to is noted, not raised: it must not hide what the run was about."""
         self._settings.progress.step("deleting the guests")
-        what = f"pods of the run remain in namespace {self._namespace}"
         with suppress(Interrupted):
             async with interrupt.scope(2):
-                try:
-                    async with asyncio.timeout(TEARDOWN):
-                        # first: a VM makes its VMI anew
-                        for name in self._creator.vms if self._creator is not None else ():
-                            await objects.delete(VMS, name, namespace=self._namespace)
-                        for vmi in self._world.guests:
-                            await objects.delete(
-                                VMIS, vmi.partition("/")[2], namespace=self._namespace, grace=0
-                            )
-                        if self._own_namespace:
-                            await objects.delete(NAMESPACES, self._namespace)
-                        await pods_gone(objects.connection, self._namespace, self._world.guests)
-                except (KubeError, TimeoutError) as error:
-                    self._stream.note("left-behind", f"{what}: {error}")
+                left = await tidy(
+                    objects,
+                    self._namespace,
+                    vms=self._creator.vms if self._creator is not None else (),
+                    vmis=self._world.guests,
+                    own=self._own_namespace,
+                )
+                if left:  # noted, not raised: it must not hide what the run was about
+                    self._stream.note("left-behind", left)
 
     async def _heal(self, objects: Objects, handles: tuple[NodeHandle, ...], interrupt: Interrupt) -> None:
         """Wait until the nodes that were squeezed are well again, or learn which is lost."""

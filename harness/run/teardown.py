@@ -1,19 +1,43 @@
-"""Waiting until what a run made is gone. By a watch of its own: the run's may have failed, which is why it ends."""
+"""Deleting what a run made, and waiting until it is gone: by a watch of its own, since the run's may have failed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Collection, Iterable
 from contextlib import aclosing, suppress
 
 from harness.kube.connection import Connection
 from harness.kube.errors import KubeError
 from harness.kube.objects import Objects
-from harness.kube.resources import PODS
+from harness.kube.resources import NAMESPACES, PODS, VMIS, VMS
 from harness.kube.watch import Seen, Synced, Watcher
 from harness.run.world import vmi_of_pod
 
+TEARDOWN = 60.0
+"""Seconds to wait for the run's pods to be gone; deletion is asked for without grace."""
 SOON = 1
 """Seconds between SIGTERM and SIGKILL; a kubelet makes at least 2 of it."""
+
+
+async def tidy(
+    objects: Objects, namespace: str, *, vms: Iterable[str], vmis: Collection[str], own: bool
+) -> str:
+    """Delete VMs (names), VMIs (`<namespace>/<name>`) and, if it is the run's own, the namespace.
+
+    Returns '' or, where that failed or took too long, one line that says what may be left.
+    """
+    try:
+        async with asyncio.timeout(TEARDOWN):
+            for name in vms:  # first: a VM makes its VMI anew
+                await objects.delete(VMS, name, namespace=namespace)
+            for vmi in vmis:
+                await objects.delete(VMIS, vmi.partition("/")[2], namespace=namespace, grace=0)
+            if own:
+                await objects.delete(NAMESPACES, namespace)
+            await pods_gone(objects.connection, namespace, vmis)
+    except (KubeError, TimeoutError) as error:
+        return f"pods of the run remain in namespace {namespace}: {error}"
+    return ""
 
 
 async def pods_gone(connection: Connection, namespace: str, vmis: Collection[str]) -> None:

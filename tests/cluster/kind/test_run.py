@@ -221,7 +221,7 @@ async def test_a_node_that_an_oom_kill_took_along_fails_the_run_and_costs_the_cl
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(world.root / "undo"))
-    monkeypatch.setattr("harness.run.orchestrator.TEARDOWN", 0.3)
+    monkeypatch.setattr("harness.run.teardown.TEARDOWN", 0.3)
     monkeypatch.setattr("harness.cluster.kind.pool.HEALTHY_AGAIN", 0.3)
     assert prove_healthy.__kwdefaults__ is not None
     monkeypatch.setitem(prove_healthy.__kwdefaults__, "deadline", 0.3)
