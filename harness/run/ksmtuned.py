@@ -63,7 +63,7 @@ class Ksmtuned:
         changed = {name: text for name, text in values.files.items() if self.present.get(name) != text}
         if not changed:
             return
-        before = {name: self.present.get(name) for name in changed}
+        before = {name: self.present.get(name, str(self.world.ksm.get(name, "unknown"))) for name in changed}
         source = {"file": self.tuned.file} if self.tuned.file else {}
         await self.apply(changed, by=NAME, why=values.why, **source, **{"from": before})
         self.present = {**self.present, **changed}

@@ -62,6 +62,8 @@ class World:
         self._served: dict[str, tuple[str, Bytes]] = {}
         self._resident: dict[str, tuple[str, Seconds, Bytes]] = {}
         """VMI → node, when, and resident memory of its QEMU."""
+        self.ksm: Mapping[str, Any] = {}
+        """KSM of the machine as last seen: knobs and counters."""
         self.first_death: dict[str, Seconds] = {}
         """VMI → when its end, or that of its first incarnation, was first seen."""
         self.happened: dict[str, set[str]] = {
@@ -99,6 +101,8 @@ class World:
             case Sample(source="process") if record.subject in self.guests:
                 if isinstance(rss := record.data.get("rss"), int):
                     self._resident[record.subject] = (record.node, record.t, Bytes(rss))
+            case Sample(source="ksm"):
+                self.ksm = record.data
             case Sample(source="stats/summary"):
                 row = (record.data.get("node") or {}).get("memory") or {}
                 if isinstance(row.get("availableBytes"), int):

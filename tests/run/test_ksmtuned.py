@@ -53,6 +53,8 @@ class Stage:
         self.world.expect_guest("ns/a", "cafe")
         self.written: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.pauses: list[float] = []
+        ksm = Sample(t=Seconds(0.0), at="", source="ksm", data={"run": 1, "pages_to_scan": 100})
+        self.world.apply(0, ksm)
         self.tuner = Ksmtuned(
             tuned=KsmTuned(file="fast.conf", values=FILE),
             node="n1",
@@ -98,7 +100,7 @@ async def test_it_starts_under_pressure_boosts_decays_and_stops() -> None:
         "by": "ksmtuned",
         "file": "fast.conf",
         "why": "committed 750 + threshold 400 >= 1000 MiB, free 300 < 400: boost",
-        "from": {"pages_to_scan": None, "sleep_millisecs": None, "run": "0"},
+        "from": {"pages_to_scan": "100", "sleep_millisecs": "unknown", "run": "0"},
     }
     assert stage.written[1][1]["from"] == {"pages_to_scan": "2000"}
     assert stage.written[3][1]["why"].endswith("free 700 >= 400: stop")

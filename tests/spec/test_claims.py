@@ -90,6 +90,7 @@ def test_a_sentence_of_several_cases_says_which() -> None:
         ("HARD-2b", "HARD-2d"),
         ("QOS-3", "QOS-3b"),
         ("QOS-6b", "QOS-6c"),
+        ("KSM-3", "KSM-3b"),
         ("SWAP-1", "SWAP-1b"),
     }
     for ids, group in several.items():
