@@ -8,33 +8,26 @@ not find the owner's pid (same start time, same boot) may undo it. Every operati
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import logging
 import os
 import secrets
-import shutil
-import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from harness.embedded.machine.errors import MachineError
-from harness.embedded.machine.linux import cgroup, host, hostlock, procfs
+from harness.embedded.machine.linux import procfs
+from harness.run import undo_machine  # noqa: F401 - every run changes the machine
 from harness.run.errors import UndoError
-
-Entry = Mapping[str, Any]
-Operation = Callable[[Entry], str | None]
-"""Undoes one entry. Returns what it did, None if nothing was left to do; raises UndoError or OSError if it can't."""
+from harness.run.undo_operations import Done, Entry, known, undo_all
 
 NAME = "kubevirt-density"
 SCHEMA = 1
 _LOG = logging.getLogger(__name__)
-_KILL_DEADLINE = 5.0
 _NEWBORN = 60.0
 
 
@@ -49,19 +42,6 @@ def directory() -> Path:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """One entry after undoing: `did` says what was done, '' if nothing was left to do; `failed` why it could not be."""
-
-    op: str
-    target: str
-    did: str = ""
-    failed: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.op} {self.target}: {self.failed or self.did or 'nothing left to do'}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cleaned:
     """One undo file `clean` looked at. `state`: undone; `owner-alive` and `busy` (another clean) were left alone."""
 
@@ -70,28 +50,6 @@ class Cleaned:
     command: tuple[str, ...]
     state: Literal["undone", "failed", "owner-alive", "busy", "unreadable"]
     done: tuple[Done, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    undo: Operation
-    survives_reboot: bool
-    """Whether what the entry changed is still there after a reboot (files are; processes and cgroups are not)."""
-
-
-_RULES: dict[str, _Rule] = {}
-
-
-def operation(name: str, *, survives_reboot: bool) -> Callable[[Operation], Operation]:
-    """Register how entries with `op: name` are undone. Raises ValueError for a name already taken."""
-
-    def register(function: Operation) -> Operation:
-        if name in _RULES:
-            raise ValueError(f"undo operation {name!r} is registered already")
-        _RULES[name] = _Rule(function, survives_reboot)
-        return function
-
-    return register
 
 
 class UndoFile:
@@ -136,8 +94,8 @@ class UndoFile:
 
     def __call__(self, entry: Entry, /) -> None:
         """Make an entry durable; returns when it is on disk. Raises UndoError: then do not make the change."""
-        if entry.get("op") not in _RULES:
-            raise UndoError(f"undo entry {dict(entry)!r}: unknown op; known: {', '.join(sorted(_RULES))}")
+        if entry.get("op") not in known():
+            raise UndoError(f"undo entry {dict(entry)!r}: unknown op; known: {', '.join(known())}")
         self._append(entry)
         self._entries.append(dict(entry))
 
@@ -171,27 +129,6 @@ class UndoFile:
         for done in self.close():
             if done.failed:
                 _LOG.error("not undone: %s; `density clean` tries again", done)
-
-
-def undo_all(entries: Sequence[Entry], *, same_boot: bool) -> tuple[Done, ...]:
-    """Undo entries, last first. One that fails does not keep the others from being undone."""
-    done: list[Done] = []
-    for entry in reversed(entries):
-        op = str(entry.get("op", ""))
-        target = str(entry.get("path", entry.get("pid", entry.get("target", ""))))
-        rule = _RULES.get(op)
-        if rule is None:
-            done.append(Done(op=op, target=target, failed="unknown operation: use the version that wrote it"))
-            continue
-        if not same_boot and not (rule.survives_reboot and not target.startswith(("/proc/", "/sys/"))):
-            continue
-        try:
-            did = rule.undo(entry)
-        except (UndoError, MachineError, OSError, KeyError, ValueError) as error:
-            done.append(Done(op=op, target=target, failed=f"{type(error).__name__}: {error}"))
-        else:
-            done.append(Done(op=op, target=target, did=did or ""))
-    return tuple(done)
 
 
 def clean(*, where: Path | None = None) -> tuple[Cleaned, ...]:
@@ -265,121 +202,3 @@ def _sync_directory(folder: Path) -> None:
         raise UndoError(f"undo directory {folder}: {error.strerror}") from error
     finally:
         os.close(fd)
-
-
-def _ours(path: Path) -> Path:
-    """Refuse to delete what does not carry the product's name: an undo file must not become a way to delete a home."""
-    if not path.is_absolute() or ".." in path.parts or not any("density" in part for part in path.parts[1:]):
-        raise UndoError(f"{path} is not a path of ours")
-    return path
-
-
-@operation("rmdir-cgroup", survives_reboot=False)
-def _rmdir_cgroup(entry: Entry) -> str | None:
-    """Kill what is in the group and remove its subtree; with `only-empty`, remove it only if nothing is left in it."""
-    path = _ours(Path(entry["path"]))
-    if not path.is_dir():
-        return None
-    if entry.get("only-empty"):
-        try:
-            path.rmdir()
-        except OSError as error:
-            if error.errno in {errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY}:  # another harness is using it
-                return None
-            raise
-        return "removed"
-    killed = cgroup.remove_tree(path)
-    return f"removed, {killed} processes killed" if killed else "removed"
-
-
-@operation("move-processes", survives_reboot=False)
-def _move_processes(entry: Entry) -> str | None:
-    """Move the processes of a leaf group back to its parent (`to`) and remove the leaf."""
-    leaf, parent = _ours(Path(entry["path"])), Path(entry["to"])
-    if not leaf.is_dir():
-        return None
-    moved = cgroup.move_processes(leaf, parent)
-    leaf.rmdir()
-    return f"moved {moved} processes back"
-
-
-@operation("kill", survives_reboot=False)
-def _kill(entry: Entry) -> str | None:
-    """SIGKILL the very process: same pid, same start time, same name. Wait until it is gone (a zombie is)."""
-    pid, start, name = int(entry["pid"]), int(entry["start"]), str(entry["name"])
-    who = procfs.identity(pid)
-    if who is None or who.start != start or who.name != name or who.state in {"Z", "X"}:
-        return None
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    end = time.monotonic() + _KILL_DEADLINE
-    while procfs.alive(pid, start):
-        if time.monotonic() > end:
-            raise UndoError(f"process {pid} ({name}) does not die")
-        time.sleep(0.005)
-    return f"killed {name}"
-
-
-@operation("write", survives_reboot=True)
-def _write(entry: Entry) -> str | None:
-    """Write `value` back. A file that is gone needs nothing (its device or group went)."""
-    path, value = Path(entry["path"]), str(entry["value"])
-    try:
-        if path.read_text(encoding="utf-8", errors="replace").strip() == value.strip():
-            return None
-    except FileNotFoundError:
-        return None
-    except OSError:  # write-only files exist
-        pass
-    try:
-        procfs.write_once(path, value)
-    except OSError as error:
-        if error.errno == errno.EBUSY and path.name == "cgroup.subtree_control":
-            return "left as it is: another harness needs it"
-        raise
-    return f"wrote {value!r}"
-
-
-@operation("swapoff", survives_reboot=False)
-def _swapoff(entry: Entry) -> str | None:
-    """Take a swap file or device out of use, if it is in use."""
-    return host.undo_entry(entry)
-
-
-@operation("ksm", survives_reboot=False)
-def _ksm(entry: Entry) -> str | None:
-    """Give KSM's knobs back, all of them; unmerge what was merged by us alone."""
-    return host.undo_entry(entry)
-
-
-@operation("zram", survives_reboot=False)
-def _zram(entry: Entry) -> str | None:
-    """Empty a zram device and restore its algorithm; remove it if it was made for us."""
-    return host.undo_entry(entry)
-
-
-@operation("host-lock", survives_reboot=False)
-def _host_lock(entry: Entry) -> str | None:
-    """Let others change host-wide settings again; stands first in the file, so that it is undone last."""
-    return hostlock.clear(entry)
-
-
-@operation("rmtree", survives_reboot=True)
-def _rmtree(entry: Entry) -> str | None:
-    """Remove a directory of ours with everything in it."""
-    path = _ours(Path(entry["path"]))
-    if not path.is_dir() or path.is_symlink():
-        return None
-    shutil.rmtree(path)
-    return "removed"
-
-
-@operation("unlink", survives_reboot=True)
-def _unlink(entry: Entry) -> str | None:
-    """Remove a file, socket or link of ours."""
-    path = _ours(Path(entry["path"]))
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return None
-    return "removed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness.cluster.errors import ClusterError
 from harness.cluster.kind.undoing import delete_cluster, restore_kubevirt, restore_node
 from harness.run.errors import UndoError
-from harness.run.undo import Entry, Operation, operation
+from harness.run.undo_operations import Entry, Operation, operation
 
 
 def _telling(undo: Operation) -> Operation:

@@ -10,7 +10,7 @@ from harness.cluster.kubeconfig import kubelets, reading
 from harness.cluster.kubeconfig.undoing import remove_reader, restore_kubelet, restore_kubevirt
 from harness.run import undo_namespace  # noqa: F401 - pods on nodes may live in one of their own
 from harness.run.errors import UndoError
-from harness.run.undo import Entry, operation
+from harness.run.undo_operations import Entry, operation
 
 
 @operation("kubectl-patch", survives_reboot=True)

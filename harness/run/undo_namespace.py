@@ -1,25 +1,11 @@
-"""The undo operation of a run's namespace on a cluster that outlives the run. Importing this registers it.
-
-Only a namespace that carries the run's own label is deleted: whoever has one of the same name keeps it.
-"""
+"""The undo operation of a run's namespace on a cluster that outlives the run. Importing this registers it."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-from harness.cluster.kubeconfig.undoing import reached
-from harness.kube.errors import KubeError, NotFound
-from harness.kube.objects import Objects
 from harness.kube.resources import NAMESPACES
-from harness.run.errors import UndoError
-from harness.run.fleet import RUN_LABEL
-from harness.run.undo import Entry, operation
+from harness.run.undo_operations import Entry, operation
+from harness.run.undo_ours import delete_ours
 
-PATIENCE = 10.0
-"""Seconds: cleaning up waits for no cluster that is gone."""
 OP = "namespace-delete"
 
 
@@ -30,27 +16,5 @@ def entry(*, kubeconfig: str, context: str, namespace: str, run: str) -> Entry:
 
 @operation(OP, survives_reboot=True)
 def _delete(entry: Entry) -> str | None:
-    """Delete the namespace, and everything in it, if it is there and of that run."""
-    if not any(Path(name).exists() for name in str(entry["kubeconfig"]).split(os.pathsep) if name):
-        return None
-    # An undo file may be closed inside a running event loop, which can't run another.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        try:
-            return "deleted" if pool.submit(asyncio.run, _deleted(entry)).result() else None
-        except KubeError as error:
-            raise UndoError(f"namespace {entry['target']}: {error}") from error
-
-
-async def _deleted(entry: Entry) -> bool:
-    async with reached(entry) as connection:
-        objects = Objects(connection, patience=PATIENCE)
-        name = str(entry["target"])
-        try:
-            found = await objects.get(NAMESPACES, name)
-        except NotFound:
-            return False
-        meta = found.get("metadata") or {}
-        mine = (meta.get("labels") or {}).get(RUN_LABEL) == entry["run"]
-        if not mine or meta.get("deletionTimestamp"):
-            return False
-        return await objects.delete(NAMESPACES, name)
+    """Delete the namespace, and everything in it."""
+    return delete_ours(entry, NAMESPACES, "namespace")

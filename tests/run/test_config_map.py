@@ -15,7 +15,7 @@ from harness.kube.errors import NotFound
 from harness.kube.objects import Objects
 from harness.kube.resources import CONFIG_MAPS
 from harness.records.model import Action, Record
-from harness.run import undo
+from harness.run import undo_operations
 from harness.run.config_map import write_config_map
 from harness.run.stream import Stream
 from tests.run.agent import AgentCluster
@@ -59,7 +59,7 @@ class Others(AgentCluster):
 
 async def test_it_is_made_and_its_undo_entry_before_it(tmp_path: Path) -> None:
     sink = Sink()
-    entries: list[undo.Entry] = []
+    entries: list[undo_operations.Entry] = []
     async with Kept() as cluster, connect(cluster.kubeconfig) as connection:
         cluster.path = tmp_path / "kubeconfig"
         cluster.path.write_text(yaml.safe_dump(dict(cluster.kubeconfig)))
@@ -79,7 +79,7 @@ async def test_it_is_made_and_its_undo_entry_before_it(tmp_path: Path) -> None:
             )
 
         def undone() -> list[str]:
-            return [d.failed or d.did for d in undo.undo_all(entries, same_boot=False)]
+            return [d.failed or d.did for d in undo_operations.undo_all(entries, same_boot=False)]
 
         # The second run's entry is not its to delete by.
         assert sorted(await asyncio.to_thread(undone)) == ["", "deleted"]

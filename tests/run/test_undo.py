@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.embedded.machine.linux import cgroup, cgroupfs, procfs
-from harness.run import undo
+from harness.run import undo, undo_operations
 from harness.run.errors import UndoError
 
 DEAD_OWNER = """
@@ -98,7 +98,7 @@ def test_what_cannot_be_undone_keeps_the_file_and_not_the_others_from_being_undo
     "path", ["/", "/etc", "relative/kubevirt-density", "/tmp/kubevirt-density/../../etc"]
 )
 def test_nothing_is_deleted_that_is_not_ours(op: str, path: str) -> None:
-    (done,) = undo.undo_all([{"op": op, "path": path, "to": "/"}], same_boot=True)
+    (done,) = undo_operations.undo_all([{"op": op, "path": path, "to": "/"}], same_boot=True)
     assert "not a path of ours" in done.failed
 
 
@@ -159,7 +159,7 @@ def test_a_reused_pid_or_another_name_is_not_killed(start: int, name: str) -> No
         who = procfs.identity(sleeper.pid)
         assert who is not None
         entry = {"op": "kill", "pid": who.pid, "start": who.start + start, "name": name or who.name}
-        (done,) = undo.undo_all([entry], same_boot=True)
+        (done,) = undo_operations.undo_all([entry], same_boot=True)
         assert (done.did, done.failed) == ("", "")
         assert sleeper.poll() is None
         sleeper.kill()
@@ -229,7 +229,7 @@ def test_state_home_decides_where_files_are(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_the_name_of_an_operation_is_taken_once() -> None:
     with pytest.raises(ValueError, match="registered already"):
-        undo.operation("kill", survives_reboot=False)(lambda _entry: None)
+        undo_operations.operation("kill", survives_reboot=False)(lambda _entry: None)
 
 
 def test_a_crashed_runs_cgroup_goes_with_the_processes_in_it_and_the_shared_directory_stays_for_others(
@@ -250,5 +250,5 @@ def test_a_crashed_runs_cgroup_goes_with_the_processes_in_it_and_the_shared_dire
     assert not mine.path.exists()
     assert other.path.exists()
     other.path.rmdir()
-    (done,) = undo.undo_all([shared], same_boot=True)
+    (done,) = undo_operations.undo_all([shared], same_boot=True)
     assert done.did in {"removed", ""}

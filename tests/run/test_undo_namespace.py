@@ -12,7 +12,7 @@ from harness.kube.connection import connect
 from harness.kube.errors import NotFound
 from harness.kube.objects import Objects
 from harness.kube.resources import NAMESPACES
-from harness.run import undo, undo_namespace
+from harness.run import undo_namespace, undo_operations
 from harness.run.fleet import RUN_LABEL
 from tests.run.agent import AgentCluster
 
@@ -33,7 +33,7 @@ async def test_a_namespace_is_deleted_once_and_only_if_it_is_of_the_run(tmp_path
         ]
 
         def undone() -> dict[str, str]:
-            return {d.target: d.failed or d.did for d in undo.undo_all(entries, same_boot=False)}
+            return {d.target: d.failed or d.did for d in undo_operations.undo_all(entries, same_boot=False)}
 
         first = await asyncio.to_thread(undone)
         assert first == {"density-a": "deleted", "density-b": "", "density-c": ""}
@@ -47,12 +47,12 @@ def test_a_cluster_whose_kubeconfig_is_gone_needs_nothing(tmp_path: Path) -> Non
     entry = undo_namespace.entry(
         kubeconfig=str(tmp_path / "gone"), context="", namespace="density-a", run="a"
     )
-    assert [d.did or d.failed for d in undo.undo_all([entry], same_boot=True)] == [""]
+    assert [d.did or d.failed for d in undo_operations.undo_all([entry], same_boot=True)] == [""]
 
 
 def test_an_unreachable_cluster_keeps_the_entry(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text("apiVersion: v1\nkind: Config\nclusters: []\n")
     entry = undo_namespace.entry(kubeconfig=str(path), context="", namespace="density-a", run="a")
-    (done,) = undo.undo_all([entry], same_boot=True)
+    (done,) = undo_operations.undo_all([entry], same_boot=True)
     assert done.failed.startswith("UndoError: namespace density-a: ")

@@ -5,12 +5,10 @@ Called by undo operations, where there is no event loop to use: everything here 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,8 +22,8 @@ from harness.cluster.kind.names import Claim, read_note, state_directory
 from harness.cluster.kind.processes import Call, CallError, run_blocking
 from harness.cluster.kind.settings import PREFIX
 from harness.cluster.nodes.kubelet_files import restore_arguments
+from harness.cluster.undoing import in_a_loop_of_its_own
 from harness.kube.connection import connect
-from harness.kube.errors import KubeError
 from harness.kube.objects import Objects
 
 _DELETE = 180.0
@@ -92,12 +90,7 @@ def restore_kubevirt(entry: Mapping[str, Any]) -> str | None:
                 configuration=entry.get("configuration"),
             )
 
-    # an undo file may be closed inside a running event loop, which can't run another
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        try:
-            return "restored" if pool.submit(asyncio.run, restore()).result() else None
-        except KubeError as error:
-            raise ClusterError(f"KubeVirt {namespace}/{name}: {error}") from error
+    return "restored" if in_a_loop_of_its_own(restore(), f"KubeVirt {namespace}/{name}") else None
 
 
 def _environment(entry: Mapping[str, Any]) -> dict[str, str]:

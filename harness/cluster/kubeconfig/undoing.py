@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from typing import Any
 from harness.cluster.errors import ClusterError
 from harness.cluster.kubeconfig import helpers, kubelets, node_pods
 from harness.cluster.nodes import settings
+from harness.cluster.undoing import in_a_loop_of_its_own
 from harness.kube import node as kube_node
 from harness.kube.config import Chosen, choose, load_files
 from harness.kube.connection import Connection, connect
-from harness.kube.errors import KubeError, NotFound
+from harness.kube.errors import NotFound
 from harness.kube.objects import Objects
 from harness.kube.resources import KUBEVIRTS, NAMESPACES
 
@@ -37,52 +37,44 @@ def restore_kubevirt(entry: Mapping[str, Any]) -> str | None:
 
     Raises ClusterError when the cluster can't be reached or refuses; the entry then stays for the next time.
     """
-    if not _files(entry):
+    if not files(entry):
         return None
     what = f"KubeVirt {entry['namespace']}/{entry['name']}"
-    return "restored" if _in_a_loop_of_its_own(_restore_kubevirt(entry), what) else None
+    return "restored" if in_a_loop_of_its_own(_restore_kubevirt(entry), what) else None
 
 
 def restore_kubelet(entry: Mapping[str, Any]) -> str | None:
     """Put a node's kubelet back by a pod on it. None: nothing left to do. Raises ClusterError."""
-    if not _files(entry):
+    if not files(entry):
         raise ClusterError(
             f"the kubelet of {entry['target']} has settings of ours and the kubeconfig {entry['kubeconfig']} is gone: "
             f"remove {entry['drop-in'] or 'them from ' + entry['config']} there and restart it"
         )
-    return "restored" if _in_a_loop_of_its_own(_restore_kubelet(entry), f"node {entry['target']}") else None
+    return "restored" if in_a_loop_of_its_own(_restore_kubelet(entry), f"node {entry['target']}") else None
 
 
 def remove_reader(entry: Mapping[str, Any]) -> str | None:
     """Delete a run's node reader. None: nothing left to do. Raises ClusterError."""
-    if not _files(entry):
+    if not files(entry):
         raise ClusterError(
             f"the privileged DaemonSet {entry['namespace']}/{entry['target']} is left and the kubeconfig "
             f"{entry['kubeconfig']} is gone: kubectl delete -n {entry['namespace']} daemonset {entry['target']}"
         )
     what = f"DaemonSet {entry['namespace']}/{entry['target']}"
-    return "deleted" if _in_a_loop_of_its_own(_remove_reader(entry), what) else None
+    return "deleted" if in_a_loop_of_its_own(_remove_reader(entry), what) else None
 
 
-def _files(entry: Mapping[str, Any]) -> list[Path]:
+def files(entry: Mapping[str, Any]) -> list[Path]:
+    """Return those files of an entry's kubeconfig that are still there."""
     listed = [Path(name) for name in str(entry["kubeconfig"]).split(os.pathsep) if name]
     return [path for path in listed if path.exists()]
-
-
-def _in_a_loop_of_its_own(work: Coroutine[Any, Any, bool], what: str) -> bool:
-    # An undo file may be closed inside a running event loop, which can't run another.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        try:
-            return pool.submit(asyncio.run, work).result()
-        except KubeError as error:
-            raise ClusterError(f"{what}: {error}") from error
 
 
 @asynccontextmanager
 async def reached(entry: Mapping[str, Any]) -> AsyncIterator[Connection]:
     """Connect to the cluster that an entry names. Raises KubeError."""
     context = str(entry.get("context") or "") or None
-    async with connect(choose(load_files(_files(entry)), context=context).document) as connection:
+    async with connect(choose(load_files(files(entry)), context=context).document) as connection:
         yield connection
 
 

@@ -19,7 +19,8 @@ from harness.cluster.kind.source import KindCluster
 from harness.cluster.kind.undoing import collect, delete_cluster, epoch, forget_gone
 from harness.embedded.api.resources import KUBEVIRTS
 from harness.run import undo_namespace
-from harness.run.undo import UndoFile, clean, undo_all
+from harness.run.undo import UndoFile, clean
+from harness.run.undo_operations import undo_all
 from harness.units import GIB
 from tests.cluster.kind.world import Scene, World, container
 

@@ -19,6 +19,7 @@ from harness.embedded.machine.linux.host import HostKnobs, HostSettings
 from harness.embedded.machine.linux.hostlock import PATH, HostLock
 from harness.embedded.machine.linux.swap import SwapSettings
 from harness.run import undo as undo_files
+from harness.run import undo_operations
 from harness.run.undo import UndoFile
 from harness.units import Bytes
 from tests.embedded.machine import hosttree
@@ -155,7 +156,7 @@ def test_what_can_not_be_given_back_keeps_others_out_until_it_is(
         HostLock.take(run="second", undo=lambda _entry: None, root=root)
     # what `density clean` does with the file that stayed, once its owner is gone
     _, entries = undo_files.read(undo.path)
-    assert [item.did for item in undo_files.undo_all(entries, same_boot=True)] == [
+    assert [item.did for item in undo_operations.undo_all(entries, same_boot=True)] == [
         "knobs restored",
         "released",
     ]

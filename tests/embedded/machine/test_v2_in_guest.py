@@ -58,7 +58,8 @@ def python_entries(modules: Mapping[str, bytes]) -> list[cpio.Entry]:
         *kubelet,
         "run/__init__",
         "run/errors",
-        "run/undo",
+        "run/undo_machine",
+        "run/undo_operations",
     ):
         files[f"app/harness/{name}.py"] = ROOT / f"harness/{name}.py"
     init = f"#!{PYTHON}\nimport sys\nsys.path.insert(0, '/app')\n"

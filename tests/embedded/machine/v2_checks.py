@@ -85,7 +85,8 @@ async def checks() -> dict[str, object]:
     from harness.embedded.machine.linux import cgroup, cgroupfs, kmsg, oom, procfs, swap, syscalls
     from harness.embedded.machine.linux.node import Host, LinuxNode, LinuxPod
     from harness.embedded.machine.linux.oomcounters import Counters
-    from harness.run.undo import undo_all
+    from harness.run import undo_machine  # noqa: F401 - registers how this machine is undone
+    from harness.run.undo_operations import undo_all
 
     seen: dict[str, object] = {}
     entries: list[dict[str, object]] = []
