@@ -1,6 +1,7 @@
 // Accessibility and size on a screen: node tools/axe.mjs NODE_MODULES CHROMIUM PAGE...
 // Needs axe-core and puppeteer-core in NODE_MODULES. Prints one JSON line a page, width and colour scheme:
-// violations of serious or critical impact, milliseconds until loaded, pixels by which the page is too wide.
+// violations of serious or critical impact, milliseconds until loaded, pixels by which the page is too wide, words of
+// pictures that are cut off at the picture's edge, and pairs of words that are written over each other.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -28,6 +29,25 @@ try {
     await page.goto('file://' + path.resolve(file), { waitUntil: 'load', timeout: 50000 });
     const ms = Date.now() - begin;
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    const { cut, over } = await page.evaluate(() => {
+      const cut = [], over = [];
+      for (const svg of document.querySelectorAll('svg')) {
+        const edge = svg.getBoundingClientRect();
+        const words = [...svg.querySelectorAll('text')].map((t) => [t.textContent, t.getBoundingClientRect()])
+          .filter(([, r]) => r.width > 0);
+        for (const [text, r] of words)
+          if (r.left < edge.left - 2 || r.right > edge.right + 2 || r.top < edge.top - 2 || r.bottom > edge.bottom + 2)
+            cut.push(text);
+        words.forEach(([text, r], index) => {
+          for (const [other, o] of words.slice(index + 1)) {
+            const x = Math.min(r.right, o.right) - Math.max(r.left, o.left);
+            const y = Math.min(r.bottom, o.bottom) - Math.max(r.top, o.top);
+            if (x > 2 && y > 0.5 * Math.min(r.height, o.height)) over.push(`${text} / ${other}`);
+          }
+        });
+      }
+      return { cut, over };
+    });
     let violations = [];
     if (!process.env.NO_AXE) {
       await page.evaluate(axe);
@@ -35,7 +55,7 @@ try {
       violations = result.violations.filter((v) => ['serious', 'critical'].includes(v.impact))
         .map((v) => `${v.id}: ${v.nodes[0].html.slice(0, 160)}`);
     }
-    console.log(JSON.stringify({ file, width, scheme, ms, wide, requests: requests.length, violations }));
+    console.log(JSON.stringify({ file, width, scheme, ms, wide, requests: requests.length, cut, over, violations }));
     await page.close();
   }
 } finally {

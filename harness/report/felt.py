@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.report.derive import ksm_cpu, ksm_saved, swapped
 from harness.report.number import Number
 from harness.report.proof import percentile_command
 from harness.report.reading import Observed
@@ -67,7 +68,7 @@ def microseconds(nanoseconds: float) -> str:
     return f"{number(nanoseconds / 1e3)} µs"
 
 
-def swap_numbers(observed: Observed) -> Iterator[Number]:
+def swap_numbers(observed: Observed, records: str) -> Iterator[Number]:
     """The most that was in swap, of the nodes' cgroups; nothing where none was and none was asked for."""
     run = observed.run
     peaks = [
@@ -88,14 +89,16 @@ def swap_numbers(observed: Observed) -> Iterator[Number]:
         n=len(peaks),
         note="sum of the nodes' greatest" if len(peaks) > 1 else "",
         proof=tuple(sorted(s.line for s in peaks)),
+        derive=swapped([s.line for s in peaks], records),
     )
 
 
-def ksm_numbers(observed: Observed) -> Iterator[Number]:
+def ksm_numbers(observed: Observed, records: str) -> Iterator[Number]:
     """What KSM merged away and cost; nothing where it did not run."""
     ksm = observed.ksm
     if not ksm.ran:
         return
+    until = observed.run.timeline.end
     yield Number(
         key="ksm-saved",
         group="counts",
@@ -106,6 +109,7 @@ def ksm_numbers(observed: Observed) -> Iterator[Number]:
         n=ksm.samples,
         note="pages_sharing × 4096 of the whole host",
         proof=(ksm.line,) if ksm.line else (),
+        derive=ksm_saved(until, records),
     )
     seconds = ksm.span[1] - ksm.span[0]
     if ksm.cpu_first is not None and ksm.cpu_last is not None and seconds > 0:
@@ -118,4 +122,5 @@ def ksm_numbers(observed: Observed) -> Iterator[Number]:
             value=share,
             unit="CPU",
             n=ksm.samples,
+            derive=ksm_cpu(until, records),
         )

@@ -10,11 +10,12 @@ from harness.judge.endings import Ending
 from harness.judge.evictions import Eviction
 from harness.judge.interval import Interval
 from harness.judge.seen import Run
+from harness.report.derive import delay
 from harness.report.number import Number, first_lines, ran, was_alive
 from harness.report.text import finite, number, spread
 
 
-def start(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
+def start(run: Run, endings: Sequence[Ending], records: str) -> Iterator[Number]:
     """Creation to Running, with quantiles that count VMIs that never ran as longer than everything."""
     surplus = {a.target for _, a in run.timeline.actions if a.what == "fill-over"}
     created = {
@@ -51,13 +52,18 @@ def start(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
             censored=censored,
             note=f"{censored} never ran, counted as longer" if censored else "",
             proof=first_lines(lines),
+            derive="" if value is None else delay(lines, records, rank=_rank(len(times) + censored, percent)),
         )
 
 
 def censored_quantile(times: Sequence[float], censored: int, percent: int) -> float | None:
     """Return the nearest-rank quantile of what happened and what never did; None where it lies among the latter."""
-    rank = max(1, math.ceil((len(times) + censored) * percent / 100))
+    rank = _rank(len(times) + censored, percent)
     return sorted(times)[rank - 1] if rank <= len(times) else None
+
+
+def _rank(n: int, percent: int) -> int:
+    return max(1, math.ceil(n * percent / 100))
 
 
 def latencies(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:

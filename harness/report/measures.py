@@ -15,6 +15,8 @@ from harness.judge.availability import capacity
 from harness.judge.endings import Ending
 from harness.judge.seen import Run
 from harness.records import served
+from harness.report import derive
+from harness.report.derive import counted, how_many, picked
 from harness.report.felt import ksm_numbers, swap_numbers, touch_latencies
 from harness.report.latencies import latencies, start
 from harness.report.number import Number, first_lines, ran, was_alive
@@ -27,10 +29,11 @@ def measure(observed: Observed, records: str) -> tuple[Number, ...]:
     """Return every number of a run. `records`: name of the record file in commands."""
     run = observed.run
     endings = _of_interest(run)
-    numbers = [*_counts(run, endings), *_unplaced(observed), *start(run, endings), *latencies(run, endings)]
+    numbers = [*_counts(run, endings, records), *_unplaced(observed, records)]
+    numbers += [*start(run, endings, records), *latencies(run, endings)]
     numbers += touch_latencies(observed, records)
-    numbers += ksm_numbers(observed)
-    numbers += swap_numbers(observed)
+    numbers += ksm_numbers(observed, records)
+    numbers += swap_numbers(observed, records)
     return tuple(numbers)
 
 
@@ -42,7 +45,7 @@ def _of_interest(run: Run) -> list[Ending]:
     ]
 
 
-def _counts(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
+def _counts(run: Run, endings: Sequence[Ending], records: str) -> Iterator[Number]:
     names = {e.key for e in endings}
     unseen = [m.name for m in run.cast.members if not m.incarnations]
     asked = len(names) + len(unseen)
@@ -51,7 +54,8 @@ def _counts(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
     started = {e.key: mark for e in endings if (mark := ran(e.incarnation)) is not None}
     born = {e.key for e in endings if ran(e.incarnation) is None and was_alive(e)}
     fit = len(started) + len(born)
-    yield _count("asked", "VMIs asked for", asked, proof=())
+    made = list(_asked(run, names))
+    yield _count("asked", "VMIs asked for", asked, proof=made, derive=_all(made, asked, records))
     filled, proof = _filled(run)
     never = f"{asked - fit} of {asked} never ran" if asked > fit else ""
     yield _count(
@@ -59,29 +63,60 @@ def _counts(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
         "VMIs that fit (were seen Running)",
         fit,
         proof=(*proof, *(line for _, line in started.values())),
+        derive=_all([line for _, line in started.values()], fit, records),
         note="; ".join(filter(None, (never, filled))),
         censored=asked - fit,
     )
     last = {e.key: e for e in endings}
     alive = [k for k, e in last.items() if (k in started or k in born) and e.gone is None and not e.is_victim]
+    lives = [e.incarnation.vmi.last.line for k in alive if (e := last[k]).incarnation.vmi is not None]
     yield _count(
         "survive",
         "VMIs alive at the end of the window",
         len(alive),
-        proof=(
-            e.incarnation.vmi.last.line for e in (last[k] for k in alive) if e.incarnation.vmi is not None
-        ),
+        proof=lives,
+        derive=_all(lives, len(alive), records),
         note="" if run.timeline.closed else "the records end before the window does",
     )
-    yield from _sold(run, endings, {*started, *born})
-    yield from _requested(endings, {*started, *born})
+    yield from _sold(run, endings, {*started, *born}, records)
+    yield from _requested(endings, {*started, *born}, records)
     yield _count(
         "evictions",
         "evictions by the kubelet",
         len(run.evictions),
         proof=_lines(e.proof for e in run.evictions),
+        derive=_evicted(run, records),
     )
-    yield from _ooms(run, endings)
+    yield from _ooms(run, endings, records)
+
+
+def _asked(run: Run, names: set[str]) -> Iterator[int]:
+    """Lines that show who was asked for: the harness's own creation, else the first record of its object."""
+    mine = names | {m.name for m in run.cast.members if not m.incarnations}
+    created = {
+        a.target: line
+        for line, a in run.timeline.actions
+        if a.what == "create" and (a.target in mine or a.target.partition("/")[2] in mine)
+    }
+    yield from created.values()
+    for incarnation in run.cast.incarnations:
+        if incarnation.key in names - set(created):
+            track = incarnation.vmi or incarnation.pod
+            if track is not None:
+                yield track.first.line
+
+
+def _all(lines: Sequence[int], value: int, records: str) -> str:
+    """The command that counts what those lines are about; '' where that can't be the number."""
+    return counted(lines, records) if len(set(lines)) >= value > 0 else ""
+
+
+def _evicted(run: Run, records: str) -> str:
+    if run.evictions:
+        return counted(_lines(e.proof[:1] for e in run.evictions), records)
+    if any(event.reason == "Evicted" for event in run.timeline.events):
+        return ""  # of another time than the window's
+    return how_many('.object.kind=="Event" and .object.reason=="Evicted"', records)
 
 
 def _filled(run: Run) -> tuple[str, tuple[int, ...]]:
@@ -96,7 +131,7 @@ def _filled(run: Run) -> tuple[str, tuple[int, ...]]:
     return "; ".join(said), tuple(line for line, _ in found)
 
 
-def _unplaced(observed: Observed) -> Iterator[Number]:
+def _unplaced(observed: Observed, records: str) -> Iterator[Number]:
     """VMIs that no node had room for, those a fleet that fills gave up on among them."""
     found = observed.timeline.unplaced
     if not found:
@@ -113,12 +148,14 @@ def _unplaced(observed: Observed) -> Iterator[Number]:
         "VMIs that found no node",
         len(found),
         proof=(item.line for item in found),
+        derive=_all([item.line for item in found], len(found), records),
         note="; ".join(said),
     )
 
 
-def _sold(run: Run, endings: Sequence[Ending], fit: set[str]) -> Iterator[Number]:
+def _sold(run: Run, endings: Sequence[Ending], fit: set[str], records: str) -> Iterator[Number]:
     sold: dict[str, tuple[int, int]] = {}
+    vmis: dict[str, object] = {}
     nodes: set[str] = set()
     for ending in endings:
         vmi = ending.incarnation.vmi
@@ -127,12 +164,14 @@ def _sold(run: Run, endings: Sequence[Ending], fit: set[str]) -> Iterator[Number
         size = guest_memory(vmi.object)
         if size is not None:
             sold[ending.key] = (size, vmi.first.line)
+            vmis[ending.key] = vmi.object
         if ending.incarnation.node:
             nodes.add(ending.incarnation.node)
     if not sold:
         return
     total = sum(size for size, _ in sold.values())
-    proof = first_lines(line for _, line in sold.values())
+    lines = [line for _, line in sold.values()]
+    proof = first_lines(lines)
     yield Number(
         key="sold",
         group="counts",
@@ -142,6 +181,7 @@ def _sold(run: Run, endings: Sequence[Ending], fit: set[str]) -> Iterator[Number
         unit="B",
         n=len(sold),
         proof=proof,
+        derive=derive.sold(lines, records, vmis=vmis.values()),
     )
     sizes = [capacity(run.timeline, run.provenance, node) for node in sorted(nodes)]
     known = [s for s in sizes if s and s > 0]
@@ -157,19 +197,21 @@ def _sold(run: Run, endings: Sequence[Ending], fit: set[str]) -> Iterator[Number
             n=len(sold),
             note=f"{len(known)} node{'' if len(known) == 1 else 's'} of {number(sum(known) / MIB)} MiB in all",
             proof=proof,
+            derive=derive.sold(lines, records, vmis=vmis.values(), per=sum(known)),
         )
 
 
-def _requested(endings: Sequence[Ending], fit: set[str]) -> Iterator[Number]:
+def _requested(endings: Sequence[Ending], fit: set[str], records: str) -> Iterator[Number]:
     """What Kubernetes reserves for one VMI: the request of its pod, all containers that run beside each other."""
     found = [
-        (size, e.incarnation.pod.first.line)
+        (size, e.incarnation.pod.first.line, e.incarnation.pod.object)
         for e in endings
         if e.key in fit and e.incarnation.pod is not None and (size := pod_request(e.incarnation.pod.object))
     ]
     if not found:
         return
-    half = float(median(size for size, _ in found))
+    half = float(median(size for size, _, _ in found))
+    lines = [line for _, line, _ in found]
     yield Number(
         key="requested",
         group="counts",
@@ -178,7 +220,8 @@ def _requested(endings: Sequence[Ending], fit: set[str]) -> Iterator[Number]:
         value=half,
         unit="B",
         n=len(found),
-        proof=first_lines(line for _, line in found),
+        proof=first_lines(lines),
+        derive=derive.requested(lines, records, pods=[pod for _, _, pod in found]),
     )
 
 
@@ -203,7 +246,7 @@ def guest_memory(vmi: object) -> int | None:
     return None
 
 
-def _ooms(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
+def _ooms(run: Run, endings: Sequence[Ending], records: str) -> Iterator[Number]:
     names = {
         "container": "of a container's limit",
         "pod": "of a pod's limit",
@@ -220,11 +263,12 @@ def _ooms(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
             f"OOM kills {words}",
             len(kills),
             proof=_lines(k.lines for k in kills),
+            derive=_killed([k.lines[0] for k in kills], records, none=not run.timeline.oom.kills),
         )
         if not kills and not watched:
             # Nobody looked: a zero would be a promise.
             note = "no kernel log was kept: only container statuses tell"
-            found = replace(found, text="none seen", value=None, note=note)
+            found = replace(found, text="none seen", value=None, note=note, derive="")
         yield found
     said = [(e, s) for e in endings if (s := e.first("oom")) is not None]
     yield _count(
@@ -232,12 +276,26 @@ def _ooms(run: Run, endings: Sequence[Ending]) -> Iterator[Number]:
     )
 
 
+def _killed(lines: Sequence[int], records: str, *, none: bool) -> str:
+    if lines:
+        pick = picked(lines, records) if len(set(lines)) == len(lines) else ""
+        return f"{pick} | wc -l" if pick else ""
+    return how_many('.stream=="kernel"', records) if none else ""
+
+
 def _count(
-    key: str, name: str, value: int, *, proof: Iterable[int], note: str = "", censored: int = 0
+    key: str,
+    name: str,
+    value: int,
+    *,
+    proof: Iterable[int],
+    note: str = "",
+    censored: int = 0,
+    derive: str = "",
 ) -> Number:
     return Number(
         key=key, group="counts", name=name, text=str(value), value=float(value), note=note, censored=censored,
-        proof=first_lines(proof),
+        proof=first_lines(proof), derive=derive,
     )  # fmt: skip
 
 

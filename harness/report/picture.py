@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.report.canvas import (
     AVAIL,
@@ -33,6 +33,10 @@ DRAWN = 8
 MAX_NODES = 8
 _CHARACTER = 0.0066
 """Width of a character of a mark's label as a share of the lane, rather too wide than too narrow."""
+_LONGEST = 80
+"""Characters of a line of marks' labels."""
+_ROWS = (7, -8, -17, -26)
+"""Points above the marks at which labels begin: above them, or below them where another label is in the way."""
 
 _MARKERS = {
     "evicted": ("v", DEATH),
@@ -216,27 +220,54 @@ def _marks(axis: Axes, marks: Sequence[Mark], end: float) -> None:
             clusters[-1].append(mark)
         else:
             clusters.append([mark])
-    taken: list[list[tuple[float, float]]] = [[], []]
+    taken: list[list[tuple[float, float]]] = [[] for _ in _ROWS]
     for cluster in clusters:
-        text = " · ".join(f"{clean(m.label, most=40)} {m.t:.1f}" for m in cluster)
-        late = cluster[0].t > end * 0.55
-        anchor = cluster[-1 if late else 0].t
-        width = len(text) * _CHARACTER * end
-        span = (anchor - width, anchor) if late else (anchor, anchor + width)
-        # Above the marks, or below them where another label is in the way.
-        row = next((r for r in (0, 1) if all(span[1] < a or b < span[0] for a, b in taken[r])), 1)
-        taken[row].append(span)
-        axis.annotate(
-            text,
-            (anchor, height),
-            xytext=(-6 if late else 0, 7 if row == 0 else -8),
-            textcoords="offset points",
-            ha="right" if late else "left",
-            va="baseline" if row == 0 else "top",
-            fontsize=7,
-            color=INK,
-            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8},
-        )
+        anchor = (cluster[0].t, cluster[-1].t)
+        for text in _lines([f"{clean(m.label, most=40)} {m.t:.1f}" for m in cluster]):
+            row, span, side = _room(taken, anchor, len(text) * _CHARACTER * end, end)
+            taken[row].append(span)
+            axis.annotate(
+                text,
+                (span[0] if side == "left" else span[1], height),
+                xytext=(0 if side == "left" else -6, _ROWS[row]),
+                textcoords="offset points",
+                ha=side,
+                va="baseline" if row == 0 else "top",
+                fontsize=7,
+                color=INK,
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8},
+            )
+
+
+def _lines(labels: Sequence[str]) -> list[str]:
+    """Labels of one moment, joined to lines of at most `_LONGEST` characters where one label alone is not longer."""
+    lines: list[str] = []
+    for label in labels:
+        if lines and len(lines[-1]) + len(label) + 3 <= _LONGEST:
+            lines[-1] += f" · {label}"
+        else:
+            lines.append(label)
+    return lines
+
+
+def _room(
+    taken: Sequence[Sequence[tuple[float, float]]], anchor: tuple[float, float], width: float, end: float
+) -> tuple[int, tuple[float, float], Literal["left", "right"]]:
+    """Find row, span and alignment of a label: beside its marks, within the lane, over no other label if that can be."""
+    right = (anchor[0], anchor[0] + width)
+    left = (anchor[1] - width, anchor[1])
+    wanted: list[tuple[tuple[float, float], Literal["left", "right"]]] = [(right, "left"), (left, "right")]
+    if anchor[0] > end * 0.55:
+        wanted.reverse()
+    fitting = [(span, side) for span, side in wanted if span[0] >= -0.02 * end and span[1] <= end * 1.02]
+    if not fitting:
+        start = max(0.0, min(anchor[0] - width / 2, end - width))
+        fitting = [((start, start + width), "left" if start <= 0 else "right")]
+    for row, others in enumerate(taken):
+        for span, side in fitting:
+            if all(span[1] < low or high < span[0] for low, high in others):
+                return row, span, side
+    return len(taken) - 1, *fitting[0]
 
 
 def _actions(axis: Axes, actions: Sequence[Mark], *, labels: bool) -> None:

@@ -126,11 +126,77 @@ def test_touch_latency_is_that_of_seconds_in_which_memory_was_held(touched: RunD
     assert "10 touches over 1 ms" in numbers["touch-p99", "ns/it's"].note
 
 
-@pytest.mark.skipif(
-    not all(map(shutil.which, ("jq", "awk", "sed"))), reason="no jq, awk or sed on this machine"
+TOOLS = pytest.mark.skipif(
+    not all(map(shutil.which, ("jq", "awk", "sed", "sort", "numfmt", "zcat"))),
+    reason="no jq, awk, sed, sort, numfmt or zcat on this machine",
 )
+
+
+def derived(command: str, at: Path) -> float:
+    """What a command of a page prints."""
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=at, capture_output=True, text=True, check=True, timeout=50
+    )
+    return float(done.stdout)
+
+
+def wrong(run: Path) -> list[tuple[str, str, float, float | None]]:
+    """Numbers of a run that their commands do not give: key, subject, what came out, what is shown."""
+    directory = RunDirectory.open(run)
+    records = directory.records_path.name
+    return [
+        (n.key, n.subject, found, n.value)
+        for n in measure(observe(directory), records)
+        if n.derive and (found := derived(n.derive, run)) != pytest.approx(n.value, rel=1e-5, abs=6e-4)
+    ]
+
+
+DATA = ROOT / "reports" / "data"
+PUBLISHED = sorted(file.parent for file in DATA.glob("**/run.json"))
+SAMPLES = {
+    "hard-eviction": {
+        "asked",
+        "fit",
+        "survive",
+        "sold",
+        "sold-per-gib",
+        "requested",
+        "evictions",
+        "oom-node",
+    },
+    "oom-race": {"asked", "fit", "sold", "requested", "oom-node", "start-p50"},
+    "density-overcommit-overhead-ksm-swap": {"unplaced", "ksm-saved", "ksm-cpu", "swap-peak", "start-p95"},
+}
+"""Part of a published run's name → numbers that have a command there."""
+
+
+@TOOLS
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_commands_of_published_runs_give_their_numbers(name: str) -> None:
+    run = next(path for path in PUBLISHED if name in path.name)
+    directory = RunDirectory.open(run)
+    with_command = {n.key for n in measure(observe(directory), directory.records_path.name) if n.derive}
+    assert with_command >= SAMPLES[name]
+    assert wrong(run) == []
+
+
+@TOOLS
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_every_command_of_every_published_run_gives_its_number() -> None:
+    assert [(run.name, found) for run in PUBLISHED for found in wrong(run)] == []
+
+
+@TOOLS
+@pytest.mark.parametrize("name", ["hard-eviction", "container-oom"])
+def test_the_commands_of_recordings_give_their_numbers(name: str, tmp_path: Path) -> None:
+    assert wrong(recorded(name, tmp_path).path) == []
+
+
+@TOOLS
 def test_the_commands_derive_the_same_numbers(touched: RunDirectory) -> None:
     numbers = [n for n in measure(observe(touched), "records.ndjson") if n.derive]
+    numbers = [n for n in numbers if n.group == "touch"]
     assert len(numbers) == 4
     for item in numbers:
         done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from xml.etree import ElementTree as ET
 from harness.records import model
 from harness.records.reading import Reading
 from harness.report.picture import draw_timeline
-from harness.report.timeline import Series, Timeline, natural, read_timeline, threshold_mib
+from harness.report.timeline import GuestLane, Mark, Series, Timeline, natural, read_timeline, threshold_mib
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 
@@ -108,3 +109,37 @@ def test_the_same_records_give_the_same_bytes_whatever_hash_seed_zone_and_locale
         )
         digests.add(done.stdout)
     assert len(digests) == 1
+
+
+def test_labels_of_many_marks_are_broken_into_lines_and_kept_within_the_lane() -> None:
+    words = (
+        "Evicted",
+        "SIGTERM",
+        "gone",
+        "power button",
+        "guest off",
+        "VMI Succeeded",
+        "pod Failed",
+        "VMI Running",
+    )
+    marks = [Mark(40.0 + index / 10, "phase", word, index) for index, word in enumerate(words)]
+    held = Series(6.5, [[(0.0, 1.0), (80.0, 100.0)]])
+    lane = GuestLane("d/a", held, Series(2.5), None, [*marks, Mark(50.0, "phase", "VMI Failed", 99)])
+    root = ET.fromstring(draw_timeline(Timeline(nodes=[], guests=[lane], actions=[], end=80.0)))
+    labels = {
+        text: place
+        for element in root.iter("{http://www.w3.org/2000/svg}text")
+        if (text := element.text or "").startswith(("Evicted", "VMI", "pod"))
+        and (
+            place := re.findall(r"-?[0-9.]+", element.get("transform", ""))
+            or [element.get("x"), element.get("y")]
+        )
+    }
+    assert list(labels) == [
+        "Evicted 40.0 · SIGTERM 40.1 · gone 40.2 · power button 40.3 · guest off 40.4",
+        "VMI Succeeded 40.5 · pod Failed 40.6 · VMI Running 40.7",
+        "VMI Failed 50.0",
+    ]
+    rows = [float(str(place[1])) for place in labels.values()]
+    assert len({round(row) for row in rows}) >= 2, "two lines of one moment are not written over each other"
+    assert all(float(str(place[0])) >= 0 for place in labels.values())

@@ -17,6 +17,7 @@ from harness.report.compare.grid import draw_grid
 from harness.report.compare.metrics import Metric, setting_of
 from harness.report.compare.pareto import draw_pareto, points
 from harness.report.compare.table import SIGNS, Cell, Comparison, Group
+from harness.report.compare.technique import words
 from harness.report.html import ENVIRONMENT
 from harness.report.markdown import escape
 from harness.report.text import number
@@ -95,10 +96,16 @@ def curve_parts(curve: Curve) -> dict[str, Any]:
         "curve": curve,
         "question": QUESTION,
         "answers": answers(curve),
+        "words": glossary(curve),
         "heads": HEADS,
         "columns": columns_of(curve),
         "grid": Markup(draw_grid(curve)),  # noqa: S704 - drawn by canvas.py, which escapes text
     }
+
+
+def glossary(curve: Curve) -> tuple[tuple[str, str], ...]:
+    """Return the techniques among the groups, each with what it means; nothing where the groups are something else."""
+    return words(row.name for row in curve.rows) if curve.by == "technique" else ()
 
 
 def columns_of(curve: Curve) -> list[str]:
@@ -144,6 +151,8 @@ def render_markdown(comparison: Comparison) -> str:
         parts += ["## Regressions", _regressions(comparison)]
     if told := answers(comparison.curve):
         parts += [f"## {QUESTION}", "\n".join(f"- {escape(line)}" for line in told)]
+    if meant := glossary(comparison.curve):
+        parts.append("; ".join(f"`{name}`: {escape(title)}" for name, title in meant) + ".")
     if comparison.curve.several:
         rows = curve_table(comparison.curve, escape)
         parts.append(tabulate(rows, headers="firstrow", tablefmt="github", disable_numparse=True))

@@ -7,13 +7,15 @@ qualifiers, or in its scenario) is taken at its word.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.records.model import Provenance
 from harness.records.served import dig, maybe_quantity
 from harness.report.errors import ReportError
+from harness.resources import techniques_file
 from harness.spec.model import Scenario
+from harness.spec.techniques import JOIN, read_techniques
 
 By = str
 """`technique`, `version`, `cluster`, or an axis of the scenarios' matrix."""
@@ -65,6 +67,14 @@ def technique(scenario: Scenario, seen: Sequence[Mapping[str, Any]] = ()) -> str
     ):
         found.append("no-free-page-reporting")
     return "+".join(found) or "baseline"
+
+
+def words(groups: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return what the techniques that these groups are made of mean, in the order of `suites/techniques.yaml`."""
+    used = {part for group in groups for part in group.split(JOIN)}
+    file = techniques_file()
+    known = read_techniques(file.read_text(encoding="utf-8"), file=file.name).known
+    return tuple((name, one.title) for name, one in known.items() if name in used)
 
 
 def _less_than_guest(manifest: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from harness.report.compare.bars import draw_bars
 from harness.report.compare.curve import Curve, answers, curve
-from harness.report.compare.forms import QUESTION, curve_parts, render_html
+from harness.report.compare.forms import QUESTION, curve_parts, glossary, render_html
 from harness.report.compare.grid import draw_grid
 from harness.report.compare.metrics import METRICS, RISK, Observation, setting_of, values_of
 from harness.report.compare.table import Comparison, Group, tabulate_runs
@@ -164,6 +164,7 @@ def render_headline(study: Study) -> str:
         _curve(study) if whole.several else "",
         f"What each technique asks and costs{' at ' + main.name if main.name else ''}:",
         _table(main.comparison),
+        "; ".join(f"`{name}`: {escape(title)}" for name, title in glossary(whole)) + ".",
         (
             "Real guests under this repository's own kubelet (evidence kernel, TCG). Means; runs of each: "
             f"{runs}. [Intervals, tests and runs]({DIRECTORY}/{main.slug}.html)."

@@ -201,3 +201,15 @@ def test_two_pictures_of_one_page_share_no_id_that_one_of_them_refers_to() -> No
     assert used[0]
     assert used[1]
     assert used[0] & used[1] == set()
+
+
+def test_pages_by_technique_say_what_the_techniques_are() -> None:
+    told = tabulate_runs([*alike("baseline", 1, 600), *alike("headless+ksm", 2, 600)], "technique")
+    assert (
+        "`baseline`: KubeVirt untouched; `headless`: No graphics device; `ksm`: The kernel merges identical pages."
+        in (render_markdown(told))
+    )
+    assert "<dt><code>headless</code></dt><dd>No graphics device</dd>" in render_html(
+        tabulate_runs(study("baseline", "headless"), "technique")
+    )
+    assert "No graphics device" not in render_html(tabulate_runs(study("baseline", "headless"), "cluster"))
