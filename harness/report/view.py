@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness.judge.model import Finding, Findings
+from harness.judge.model import Finding, Findings, Outcome
+from harness.judge.status import Evidence
 from harness.records.model import SCHEMA_VERSION, Provenance
 from harness.records.rundir import RunDirectory
 from harness.report.deaths import Death, deaths
@@ -53,7 +54,7 @@ class Row:
     margin: str
     low: float | None
     high: float | None
-    outcome: str
+    outcome: Outcome
     sign: str
     word: str
     """Outcome as readers say it: for a requirement `seen` or `not seen`."""
@@ -72,7 +73,7 @@ class RunView:
     title: str
     scenario: str
     cluster: str
-    evidence: str
+    evidence: Evidence
     evidence_means: str
     badges: tuple[tuple[str, str], ...]
     complete: bool
@@ -192,7 +193,7 @@ def make_view(
 ) -> RunView:
     """Build the view-model without what needs the records. Pure."""
     rows = [_row(f, claims, records) for f in findings.findings]
-    counted = Counter(r.outcome for r in rows if r.claim)
+    counted = Counter[str](r.outcome for r in rows if r.claim)
     facts = [
         ("run", provenance.run),
         ("started", provenance.started),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.judge.model import WORST_FIRST, Outcome
+from harness.judge.model import WORST_FIRST
 from harness.judge.status import DECIDED, Vote, status
 from harness.report.view import OUTCOME_SIGNS, Row, RunView
 from harness.spec.claims import evidence_needed
@@ -64,7 +64,7 @@ def _status(claim: Claim, runs: list[Published]) -> ClaimStatus:
     enough = evidence_needed(claim)
     shown = [found for run in runs if (found := _shown(claim, run, enough)) is not None]
     votes = [
-        Vote(run=s.run.view.run, evidence=s.run.view.evidence, column=s.run.column, outcome=_outcome(s.row))  # type: ignore[arg-type]
+        Vote(run=s.run.view.run, evidence=s.run.view.evidence, column=s.run.column, outcome=s.row.outcome)
         for s in shown
     ]
     word = status(claim, votes).status
@@ -76,13 +76,9 @@ def _status(claim: Claim, runs: list[Published]) -> ClaimStatus:
     return ClaimStatus(claim=claim, status=word, outcome=outcome, sign=signs[outcome], shown=tuple(shown))
 
 
-def _outcome(row: Row) -> Outcome:
-    return next(o for o in WORST_FIRST if o == row.outcome)
-
-
 def _shown(claim: Claim, run: Published, enough: tuple[str, ...]) -> Shown | None:
     rows = [(index, row) for index, row in enumerate(run.view.claims, start=1) if row.claim == claim.id]
     if not rows:
         return None
-    index, row = min(rows, key=lambda item: (WORST_FIRST.index(_outcome(item[1])), item[0]))
+    index, row = min(rows, key=lambda item: (WORST_FIRST.index(item[1].outcome), item[0]))
     return Shown(run=run, row=row, anchor=f"{claim.id}-{index}", sufficient=run.view.evidence in enough)

@@ -74,8 +74,9 @@ class Ksm:
         """Return the counters this kernel has; {} without KSM."""
         found: dict[str, int] = {}
         for name in COUNTERS:
-            with contextlib.suppress(ValueError, TypeError):
-                found[name] = int(self._text(name))  # type: ignore[arg-type] # None: suppressed
+            with contextlib.suppress(ValueError):
+                if (text := self._text(name)) is not None:
+                    found[name] = int(text)
         return found
 
     def _text(self, name: str) -> str | None:
