@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Self
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol, Self
 
 from harness.embedded.api.errors import Gone
 from harness.embedded.api.objects import Object, name_of, namespace_of
 from harness.embedded.api.resources import Resource
 from harness.embedded.api.ring import Change
 
-if TYPE_CHECKING:
-    from harness.embedded.api.store import Store
+
+class Source(Protocol):
+    """What a subscription asks of a store."""
+
+    @property
+    def resource_version(self) -> int:
+        """The version of the newest write."""
+
+    def list(self, resource: Resource, namespace: str | None = None) -> tuple[Sequence[Object], int]:
+        """Return the objects, and the resource version they stand for."""
+
+    def since(self, resource: Resource, version: int) -> Sequence[Change]:
+        """Return the changes of one kind after `version`. Raises `Gone`."""
+
+    def listen(self, resource: Resource, wake: asyncio.Event) -> None:
+        """Have `wake` set whenever this kind changes."""
+
+    def unlisten(self, resource: Resource, wake: asyncio.Event) -> None:
+        """Undo `listen`."""
 
 
 class Subscription(AsyncIterator[Change]):
@@ -22,7 +39,7 @@ class Subscription(AsyncIterator[Change]):
     Begins at the moment it was made: objects present then come first, as ADDED, kind by kind in the order asked.
     """
 
-    def __init__(self, store: Store, resources: tuple[Resource, ...]) -> None:
+    def __init__(self, store: Source, resources: tuple[Resource, ...]) -> None:
         self._store = store
         self._resources = resources
         self._known: dict[tuple[Resource, str, str], Object] = {}
