@@ -9,7 +9,9 @@ import pytest
 from harness.embedded.machine.base import GuestImage
 from harness.embedded.machine.errors import MachineError
 from harness.embedded.machine.linux import qemu
+from harness.embedded.machine.linux.hostlock import HostLock
 from harness.run.undo import UndoFile
+from tests.embedded.machine import hosttree
 from workloads.image import ImageError, build
 
 
@@ -36,3 +38,17 @@ def undo(tmp_path: Path) -> Iterator[UndoFile]:
 def recorder() -> list[Mapping[str, Any]]:
     """Its `append` is an undo that only remembers what it was told."""
     return []
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A host's /proc and /sys as files."""
+    return hosttree.make(tmp_path / "root")
+
+
+@pytest.fixture
+def lock(root: Path) -> Iterator[HostLock]:
+    """The right to change that host's settings."""
+    made = HostLock.take(run="r", undo=lambda _entry: None, root=root)
+    yield made
+    made.release()

@@ -28,11 +28,6 @@ ROOT = Path(__file__).parents[3]
 Entries = list[Mapping[str, Any]]
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return hosttree.make(tmp_path / "root")
-
-
 def run_of(root: Path) -> str:
     return (root / "sys/kernel/mm/ksm/run").read_text().strip()
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,6 @@ from tests.embedded.machine import hosttree
 
 ROOT = Path(__file__).parents[3]
 Entries = list[Mapping[str, Any]]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return hosttree.make(tmp_path / "root")
-
-
-@pytest.fixture
-def lock(root: Path) -> Iterator[HostLock]:
-    made = HostLock.take(run="r", undo=lambda _entry: None, root=root)
-    yield made
-    made.release()
 
 
 def knob(root: Path, name: str) -> str:

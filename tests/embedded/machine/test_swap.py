@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,6 @@ from harness.units import MIB, Bytes
 from tests.embedded.machine import hosttree
 
 Entries = list[Mapping[str, Any]]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return hosttree.make(tmp_path / "root")
-
-
-@pytest.fixture
-def lock(root: Path) -> Iterator[HostLock]:
-    made = HostLock.take(run="r", undo=lambda _entry: None, root=root)
-    yield made
-    made.release()
 
 
 @pytest.fixture
