@@ -14,9 +14,8 @@ from typing import Any
 
 from harness.cluster.errors import ClusterError
 from harness.cluster.kubeconfig import helpers, kubelets, node_pods
-from harness.cluster.nodes import settings
+from harness.cluster.nodes import in_force
 from harness.cluster.undoing import in_a_loop_of_its_own
-from harness.kube import node as kube_node
 from harness.kube.config import Chosen, choose, load_files
 from harness.kube.connection import Connection, connect
 from harness.kube.errors import NotFound
@@ -100,8 +99,7 @@ async def _remove_reader(entry: Mapping[str, Any]) -> bool:
 async def _restore_kubelet(entry: Mapping[str, Any]) -> bool:
     async with reached(entry) as connection:
         objects = Objects(connection, patience=PATIENCE)
-        there = await kube_node.configz(objects, str(entry["target"]))
-        if settings.kubelet_differing(entry["settings"], there):
+        if await in_force.wrong_settings(objects, str(entry["target"]), entry["settings"]):
             return False  # put back already: no pod needs to go there
         namespace, run = str(entry["namespace"]), str(entry["run"])
         own = bool(entry["own-namespace"])

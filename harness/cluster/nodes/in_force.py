@@ -41,8 +41,13 @@ async def until_right(look: Look) -> str:
 
 
 async def wrong_settings(objects: Objects, node: str, asked: Mapping[str, Any]) -> str:
-    """Say which settings a node's kubelet does not run with, '' if it runs with all of them. Raises KubeError."""
+    """Say which settings a node's kubelet does not run with, '' if it runs with all of them. Raises KubeError.
+
+    What asks for a default (null) is taken to be in force: whatever is served then is it.
+    """
     differing = kubelet_differing(asked, await kubelet.configz(objects, node))
     return "; ".join(
-        f"{path}: wanted {wanted}, is {'unset' if has is None else has}" for path, wanted, has in differing
+        f"{path}: wanted {wanted}, is {'unset' if has is None else has}"
+        for path, wanted, has in differing
+        if wanted is not None
     )

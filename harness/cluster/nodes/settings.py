@@ -71,11 +71,14 @@ def differing(
 def kubelet_differing(
     asked: Mapping[str, Any], configz: Mapping[str, Any]
 ) -> tuple[tuple[str, Any, Any], ...]:
-    """Return (dotted path, asked, there) of every setting that a kubelet does not run with; null asks for its default."""
+    """Return (dotted path, asked, there) of every setting that a kubelet does not run with.
+
+    Null asks for the kubelet's default, which is not known here: it differs from whatever is served.
+    """
     return tuple(
         (path, value, has)
         for path, value, has in differing(asked, configz)
-        if value is not None and not (has is None and value in _LEFT_OUT)
+        if not (has is None and value in _LEFT_OUT)
     )
 
 

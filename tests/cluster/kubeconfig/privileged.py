@@ -103,7 +103,9 @@ class FakeNode:
     async def _instead(self, request: web.Request, wish: Asked) -> web.StreamResponse | None:
         match wish.verb, wish.named:
             case "get", "nodes/proxy" if request.path.endswith("configz"):
-                return answer({"kubeletconfig": self.effective})
+                # zero values are left out of what is served (`omitempty`)
+                served = {key: value for key, value in self.effective.items() if value not in (0, False, "")}
+                return answer({"kubeletconfig": served})
             case "create", "daemonsets":
                 return self._daemonset(orjson.loads(await request.read()), wish.namespace)
             case "delete", "daemonsets":

@@ -146,6 +146,23 @@ async def test_a_crash_leaves_what_clean_puts_back(tmp_path: Path) -> None:
             one.unlink()
 
 
+async def test_a_zero_that_no_kubelet_serves_is_in_force_and_put_back_after_a_crash(tmp_path: Path) -> None:
+    assert undo_kubeconfig.__name__
+    async with foreign("node-stats", "kubelet-settings") as there:
+        file = tmp_path / "config"
+        with FakeNode(there, tmp_path / "node").running() as node:
+            undo = UndoFile.create(run="abc123")
+            async with allowed(there, undo, file) as seen:
+                await seen.prepare_nodes(request(None, {**WANTED, "evictionMaxPodGracePeriod": 0}))
+                assert node.effective["evictionMaxPodGracePeriod"] == 0
+                seen._work._kubelets._set.clear()  # as if killed
+            done = await asyncio.to_thread(undo.close)
+            assert [(item.op, item.did, item.failed) for item in done] == [
+                ("kubelet-restore", "restored", "")
+            ]
+            assert "evictionMaxPodGracePeriod" not in node.effective
+
+
 async def test_without_the_permission_nothing_is_touched(tmp_path: Path) -> None:
     async with foreign("node-stats", "kubelet-settings") as there:
         with FakeNode(there, tmp_path / "node").running() as node:

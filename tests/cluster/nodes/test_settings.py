@@ -39,7 +39,7 @@ def test_what_the_cr_does_not_say_is_kubevirts_default() -> None:
     )
 
 
-def test_a_kubelet_serves_no_zeros_and_null_is_its_default() -> None:
+def test_a_kubelet_serves_no_zeros_and_null_may_be_anything() -> None:
     configz = {
         "evictionHard": {"memory.available": "200Mi", "nodefs.available": "0%"},
         "evictionPressureTransitionPeriod": "1m0s",
@@ -50,9 +50,10 @@ def test_a_kubelet_serves_no_zeros_and_null_is_its_default() -> None:
         "evictionPressureTransitionPeriod": "60s",
         "evictionMaxPodGracePeriod": 0,
         "registerWithTaints": [],
-        "maxPods": None,
+        "podPidsLimit": None,
     }
     assert kubelet_differing(same, configz) == ()
+    assert kubelet_differing({"maxPods": None}, configz) == (("maxPods", None, 110),)
     other = {"evictionHard": {"memory.available": "1Gi"}, "evictionSoft": {"memory.available": "2Gi"}}
     assert kubelet_differing({**other, "maxPods": 0}, configz) == (
         ("evictionHard.memory.available", "1Gi", "200Mi"),
