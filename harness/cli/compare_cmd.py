@@ -67,7 +67,7 @@ def compare(
         into.mkdir(parents=True, exist_ok=True)
         for form, name in FILES.items():
             write_atomically(into / name, render(form, compared).encode("utf-8", "replace"))
-            sys.stdout.write(f"{form}: {into / name}\n")
+            sys.stdout.write(f"{form}: {errors.printable(into / name)}\n")
     if any(not r.possible for r in compared.regressions):
         raise typer.Exit(errors.NOT_SEEN)
 

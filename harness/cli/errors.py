@@ -9,7 +9,14 @@ import typer
 from harness.cluster.errors import ClusterError, NotObservable
 from harness.embedded.machine.errors import MachineError
 from harness.kube.errors import KubeError
-from harness.records.errors import RecordsError, WriteFailed
+from harness.records.errors import (
+    BadProvenance,
+    BadRecording,
+    NewerSchema,
+    NotARunDirectory,
+    RecordsError,
+    WriteFailed,
+)
 from harness.report.errors import ReportError
 from harness.run.errors import RunError
 from harness.run.interrupt import Interrupted
@@ -37,6 +44,10 @@ def explain(error: BaseException) -> tuple[int, str]:
             return USAGE, message[:1].lower() + message[1:]
         case SpecError() | UsageError() | ReportError():
             return USAGE, str(error)
+        case (
+            NotARunDirectory() | BadProvenance() | NewerSchema() | BadRecording()
+        ):  # what was named can't be used
+            return USAGE, " ".join(str(error).split())
         case Interrupted():
             return INTERRUPTED, str(error)
         case (
@@ -51,6 +62,11 @@ def explain(error: BaseException) -> tuple[int, str]:
             return BROKEN, " ".join(str(error).split()) + _mend(error)
         case _:
             return BROKEN, f"internal error: {type(error).__name__}: {error} (--debug shows where)"
+
+
+def printable(text: object) -> str:
+    """Text (or a path) for a terminal: no control characters but the ends of lines, whoever chose the name."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
 def _mend(error: BaseException) -> str:

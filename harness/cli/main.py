@@ -267,7 +267,7 @@ def main() -> NoReturn:
             raise
         code, message = errors.explain(error)
         if message:
-            typer.echo(f"density: {message}", err=True)
+            typer.echo(f"density: {errors.printable(message)}", err=True)
     except KeyboardInterrupt:
         code = 130
     sys.exit(code if isinstance(code, int) else 0)

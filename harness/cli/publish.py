@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
+import zlib
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -16,6 +18,7 @@ CONTROL = "control-findings.json"
 DATA = PurePosixPath("reports/data")
 STUDY = DATA / "study"
 """Runs of suites/study: compared with each other, without a page each."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 MOST = 25 << 20
 """Bytes that reports/ should stay below."""
 
@@ -27,6 +30,8 @@ def unfit(directory: RunDirectory) -> str:
         return f"a control run; add the run it belongs to ({known.control_of})"
     if known.outcome not in {"complete", "not-observable"}:
         return f"{known.outcome or 'incomplete'}; only whole runs are published"
+    if not _NAME.fullmatch(directory.path.name):
+        return "its name is no run id: letters, digits, dots, dashes and underscores, at most 200"
     if not directory.records_path.is_file():
         return "has no records"
     if not (directory.path / FINDINGS_FILE).is_file():
@@ -42,7 +47,8 @@ def publish(directory: RunDirectory, root: Path) -> Path:
     """
     if why := unfit(directory):
         raise errors.UsageError(f"{directory.path}: {why}")
-    target = root / (STUDY if is_study(directory) else DATA) / directory.path.name
+    target = target_of(directory, root)
+    data = packed(directory.records_path)
     target.mkdir(parents=True, exist_ok=True)
     known = directory.provenance
     kept = msgspec.structs.replace(
@@ -53,11 +59,35 @@ def publish(directory: RunDirectory, root: Path) -> Path:
     write_atomically(target / RUN_FILE, pretty(kept))
     if (directory.path / CONTROL).is_file():
         shutil.copyfile(directory.path / CONTROL, target / CONTROL)
-    data = directory.records_path.read_bytes()
-    if directory.records_path.suffix == ".gz":
-        data = gzip.decompress(data)
-    write_atomically(target / f"{RECORDS_FILE}.gz", gzip.compress(data, compresslevel=9, mtime=0))
+    write_atomically(target / f"{RECORDS_FILE}.gz", data)
     return target
+
+
+def target_of(directory: RunDirectory, root: Path) -> Path:
+    """Return where a run is published."""
+    return root / (STUDY if is_study(directory) else DATA) / directory.path.name
+
+
+def packed(records: Path) -> bytes:
+    """Return the records compressed, read piece by piece: there may be a GiB of them. Raises UsageError.
+
+    The bytes are those of `gzip.compress(data, compresslevel=9, mtime=0)`.
+    """
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        with gzip.open(records) if records.suffix == ".gz" else records.open("rb") as file:
+            while piece := file.read(1 << 20):
+                parts.append(squeeze.compress(piece))
+                size += len(parts[-1])
+                if size > MOST:
+                    raise errors.UsageError(
+                        f"{records}: more than {MOST >> 20} MiB even when compressed: too much for a checkout"
+                    )
+    except (OSError, EOFError, zlib.error) as error:
+        raise errors.UsageError(f"{records}: not readable: {error}") from error
+    return b"".join((*parts, squeeze.flush()))
 
 
 def placeless(path: str) -> str:

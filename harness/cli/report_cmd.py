@@ -38,7 +38,8 @@ def report(
     ] = Path("runs"),
 ) -> None:
     """Write the reports of judged runs anew: HTML, Markdown, JUnit, JSON and CSV; print their findings."""
-    from harness.cli.runs import find_run  # noqa: PLC0415 - `density --help` stays fast
+    from harness.cli.errors import printable  # noqa: PLC0415 - `density --help` stays fast
+    from harness.cli.runs import find_run  # noqa: PLC0415
     from harness.report.terminal import print_findings  # noqa: PLC0415
     from harness.report.write import FILES, write_reports  # noqa: PLC0415
 
@@ -48,4 +49,5 @@ def report(
         target = None if into is None else into / directory.path.name
         print_findings(write_reports(directory.path, forms=chosen, into=target))
         for form in chosen:
-            sys.stdout.write(f"{form}: {(target or directory.path) / FILES[form]}\n")
+            written = " ".join(printable((target or directory.path) / FILES[form]).split("\n"))
+            sys.stdout.write(f"{form}: {written}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import sys
 from pathlib import Path
 
@@ -22,11 +23,13 @@ def find_run(run: Path, runs: Path) -> RunDirectory:
     """Open a run by path, or by id (or a part of it that is unique) in the runs directory. Raises UsageError."""
     if (run / RUN_FILE).is_file():
         return RunDirectory.open(run)
-    found = sorted(p.parent for p in runs.glob(f"*{run.name}*/{RUN_FILE}"))
+    found = sorted(p.parent for p in runs.glob(f"*{glob.escape(run.name)}*/{RUN_FILE}"))
     if len(found) == 1:
         return RunDirectory.open(found[0])
     if found:
         raise errors.UsageError(f"{run}: {len(found)} runs match: {', '.join(p.name for p in found)}")
+    if run.is_dir():
+        raise errors.UsageError(f"{run}: not a run directory: no {RUN_FILE} in it")
     raise errors.UsageError(f"{run}: no such run (density runs lists them)")
 
 
@@ -52,7 +55,9 @@ def runs_command(runs: Path) -> int:
     if not rows:
         print(f"no runs in {runs}/")  # noqa: T201 - the command line's own output
         return errors.OK
-    print(tabulate(rows, headers=["run", "cluster", "evidence", "outcome", ""], tablefmt="plain"))  # noqa: T201
+    shown = [[" ".join(errors.printable(cell).split()) for cell in row] for row in rows]
+    head = ["run", "cluster", "evidence", "outcome", ""]
+    print(tabulate(shown, headers=head, tablefmt="plain", disable_numparse=True))  # noqa: T201
     return errors.OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -42,9 +43,13 @@ def site(
 
     if not (root / "suites" / "page.md").is_file():
         raise errors.UsageError(f"{root}: not a checkout of kubevirt-density (no suites/page.md)")
-    if add:
-        _add(add, root, runs_dir)
-    pages = build(root)
+    new = _add(add, root, runs_dir) if add else []
+    try:
+        pages = build(root)
+    except BaseException:
+        for path in new:  # what no pages can be made of must not stay and break the next attempt
+            shutil.rmtree(path)
+        raise
     stale = [
         name
         for name, text in pages.items()
@@ -71,27 +76,36 @@ def site(
     )
 
 
-def _add(runs: list[Path], root: Path, runs_dir: Path) -> None:
+def _add(runs: list[Path], root: Path, runs_dir: Path) -> list[Path]:
+    """Publish runs; return the directories that were not there before."""
     from harness.cli import errors  # noqa: PLC0415
     from harness.cli.compare_cmd import expanded  # noqa: PLC0415 - only it needs them
-    from harness.cli.publish import MOST, publish, size_of, unfit  # noqa: PLC0415
+    from harness.cli.publish import MOST, publish, size_of, target_of, unfit  # noqa: PLC0415
     from harness.records.rundir import RunDirectory  # noqa: PLC0415
+    from harness.report.reading import scenario_of  # noqa: PLC0415
+
+    def why_not(directory: RunDirectory) -> str:
+        # Pages are made of what is judged anew, by its scenario.
+        return unfit(directory) or scenario_of(directory.provenance)[1]
 
     named = {path.resolve() for path in runs}
     found = [RunDirectory.open(path) for path in expanded(runs, runs_dir)]
     # A run that was named must be fit; of a directory of runs those that are not are left out, and told.
     for directory in found:
-        if (why := unfit(directory)) and directory.path.resolve() in named:
+        if (why := why_not(directory)) and directory.path.resolve() in named:
             raise errors.UsageError(f"{directory.path}: {why}")
+    new: list[Path] = []
     for directory in found:
-        if why := unfit(directory):
-            sys.stdout.write(f"left out: {directory.path}: {why}\n")
+        if why := why_not(directory):
+            sys.stdout.write(errors.printable(f"left out: {directory.path}: {why}") + "\n")
         else:
-            sys.stdout.write(f"added: {publish(directory, root)}\n")
+            new += [target] if not (target := target_of(directory, root)).exists() else []
+            sys.stdout.write(errors.printable(f"added: {publish(directory, root)}") + "\n")
     if (size := size_of(root / "reports")) > MOST:
         sys.stdout.write(
             f"caution: reports/ has {size / (1 << 20):.1f} MiB; {MOST >> 20} are what a checkout should carry\n"
         )
+    return new
 
 
 def build(root: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ import msgspec
 
 from harness.records.errors import (
     BadProvenance,
+    BadRecording,
     NewerSchema,
     NotARunDirectory,
     RunDirectoryExists,
@@ -134,8 +135,10 @@ class RunDirectory:
         return Reading(self.records_path)
 
     def records(self) -> Iterator[tuple[int, Record]]:
-        """Yield `(1-based line number, record)`; nothing where a crash left no record file."""
+        """Yield `(1-based line number, record)`; nothing where a crash left no record file. Raises BadRecording."""
         if self.records_path.exists():
+            if not self.records_path.is_file():
+                raise BadRecording(f"{self.records_path}: not a file")
             yield from self.reading()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from typer.testing import CliRunner
 
 from harness.cli import errors
 from harness.cli.main import app
-from harness.cli.publish import publish
+from harness.cli.publish import packed, publish
 from harness.records.rundir import RunDirectory
+from harness.spec.loader import load_scenario, source_for_run
 from tests.report import directories
+
+ROAD = Path(__file__).parents[2] / "suites" / "road" / "hard-eviction.yaml"
 
 
 def run(tmp_path: Path, **fields: Any) -> RunDirectory:
@@ -90,7 +94,7 @@ def test_where_it_was_made_is_left_out(tmp_path: Path) -> None:
 
 
 def test_of_a_directory_of_runs_those_that_are_whole_are_added(tmp_path: Path) -> None:
-    whole = run(tmp_path)
+    whole = run(tmp_path, scenario=source_for_run(load_scenario(ROAD).source))
     directories.write(
         tmp_path / "runs", directories.fleet(2), run="20260101T000000Z-cut-local-abc123", outcome="failed"
     )
@@ -100,3 +104,38 @@ def test_of_a_directory_of_runs_those_that_are_whole_are_added(tmp_path: Path) -
     lines = result.stdout.splitlines()
     assert lines[0].endswith("cut-local-abc123: failed; only whole runs are published")
     assert lines[1] == f"added: {tmp_path / 'reports' / 'data' / whole.path.name}"
+    # There are no claims in this checkout, so no pages: what was added is taken back.
+    assert result.exit_code != 0
+    assert list((tmp_path / "reports" / "data").iterdir()) == []
+
+
+def test_a_run_whose_scenario_was_not_kept_is_refused_before_anything_is_copied(tmp_path: Path) -> None:
+    made = run(tmp_path)
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "page.md").write_text("")
+    result = CliRunner().invoke(app, ["site", "--root", str(tmp_path), "--add", str(made.path)])
+    assert isinstance(result.exception, errors.UsageError)
+    assert "its scenario was not kept in run.json" in str(result.exception)
+    assert not (tmp_path / "reports").exists()
+
+
+def test_the_bytes_are_those_of_gzip_whatever_the_form_of_the_records(tmp_path: Path) -> None:
+    made = run(tmp_path)
+    data = made.records_path.read_bytes()
+    expected = gzip.compress(data, compresslevel=9, mtime=0)
+    assert packed(made.records_path) == expected
+    other = tmp_path / "records.ndjson.gz"
+    other.write_bytes(gzip.compress(data, compresslevel=1))
+    assert packed(other) == expected
+
+
+def test_records_that_are_cut_or_no_gzip_or_too_large_are_one_clear_error(tmp_path: Path) -> None:
+    bad = tmp_path / "records.ndjson.gz"
+    for data in (b"no gzip", gzip.compress(b"x" * 100_000)[:-20]):
+        bad.write_bytes(data)
+        with pytest.raises(errors.UsageError, match="not readable"):
+            packed(bad)
+    noise = random.Random(1).randbytes(26 << 20)
+    (tmp_path / "records.ndjson").write_bytes(noise)
+    with pytest.raises(errors.UsageError, match="more than 25 MiB even when compressed"):
+        packed(tmp_path / "records.ndjson")

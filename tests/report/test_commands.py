@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,54 @@ def test_site_takes_kept_runs_judges_them_anew_and_says_what_is_stale(tmp_path: 
     assert "not current: reports/runs/gone.html" in density("site", "--root", tmp_path, "--check")[1]
     with pytest.raises(errors.UsageError, match="not a checkout"):
         density("site", "--root", tmp_path / "reports")
+
+
+EVIL = "b<img src=x onerror=alert(1)>\x1b[31m"
+
+
+def test_a_hostile_name_of_a_run_directory_is_printed_without_control_characters(tmp_path: Path) -> None:
+    run = made.write(tmp_path / "runs", made.fleet(2, taken=1)).rename(tmp_path / EVIL)
+    for words in (("report", run), ("report", run, "--into", tmp_path / "out"), ("compare", run)):
+        code, said = density(*words)
+        assert code == 0
+        assert "\x1b" not in said
+    said = density("runs", "--runs-dir", tmp_path)[1]
+    assert "alert(1)" in said
+    assert "\x1b" not in said
+    with pytest.raises(errors.UsageError, match="no such run"):
+        density("report", "**", "--runs-dir", tmp_path / "runs")
+    with pytest.raises(errors.UsageError, match="its name is no run id"):
+        density("site", "--root", ROOT, "--add", run)
+    assert not (ROOT / "reports" / "data" / EVIL).exists()
+
+
+def newer(run: Path) -> None:
+    data = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(data | {"schema": 99}))
+
+
+def no_file(run: Path) -> None:
+    (run / "records.ndjson").unlink()
+    (run / "records.ndjson").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda run: (run / "run.json").unlink(), "not a run directory: no run.json in it"),
+        (lambda run: (run / "run.json").write_bytes(b"\xff\xfe{"), "run.json"),
+        (newer, "use a newer kubevirt-density"),
+        (no_file, "records.ndjson: not a file"),
+    ],
+)
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_a_broken_run_directory_is_one_line_and_exit_2(
+    tmp_path: Path, command: str, harm: Callable[[Path], object], said: str
+) -> None:
+    run = made.write(tmp_path / "runs", made.fleet(2))
+    harm(run)
+    with pytest.raises(Exception, match=said) as caught:
+        density(command, run)
+    code, message = errors.explain(caught.value)
+    assert code == 2
+    assert "\n" not in message
