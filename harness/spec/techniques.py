@@ -14,7 +14,7 @@ from typing import Final
 from harness.rules.quantities import Quantity
 from harness.spec import fragments, read
 from harness.spec.errors import closest
-from harness.spec.host import read_host
+from harness.spec.host import TUNED_BY, read_host
 from harness.spec.manifests import check_path
 from harness.spec.nodes import Fields, Items, Mark, Node, Scalar, copied, flow, parse, plain
 from harness.spec.paths import assign, split
@@ -235,6 +235,8 @@ def _lay_under(into: Fields, key: str, more: Fields, at: Mark) -> None:
         if present is None:
             into.fields[key], into.marks[key] = copied(more), at
         return
+    if any(who in present.fields for who in TUNED_BY):
+        return  # who tunes KSM sets himself what a technique would
     for inner, value in more.fields.items():
         if isinstance(value, Fields):
             _lay_under(present, inner, value, at)

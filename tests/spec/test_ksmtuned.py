@@ -158,6 +158,15 @@ def test_by_kubevirt(here: Path) -> None:
     assert KsmSettings(run=1).merges
 
 
+@pytest.mark.parametrize("tuner", ["{tuned: fast.conf}", "{by: kubevirt, smart_scan: false}"])
+def test_who_tunes_stands_above_a_technique_s_knobs(here: Path, tuner: str) -> None:
+    plain = load(here, tuner).host.ksm
+    with_technique = load(here, tuner, more="technique: ksm\n")
+    assert with_technique.host.ksm == plain
+    assert with_technique.kubevirt == {"ksmConfiguration": {"nodeLabelSelector": {}}}
+    assert with_technique.technique == "ksm"
+
+
 def test_a_run_keeps_the_file_and_a_control_may_name_another(here: Path) -> None:
     scenario = load(here, "{tuned: fast.conf}", more="control: {host.ksm.tuned: slow.conf}\n")
     kept = source_from_run(source_for_run(scenario.source))
