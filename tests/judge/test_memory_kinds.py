@@ -280,6 +280,8 @@ def test_who_tunes_ksm_while_a_run_goes_on(what: str, args: dict[str, str], side
     world.at(4).host("ksm", run=1, pages_to_scan=400, sleep_millisecs=20)
     seen = finding(world, "hog", kind="ksm", expectation=Ksm(of="all", knobs=side))
     assert (seen.outcome, seen.seen) == ("holds", f"pages_to_scan became 400 {words}")
+    action, sample = seen.proof
+    assert sample == action + 1
 
 
 # -- swap -------------------------------------------------------------------------------------------------------------

@@ -134,18 +134,17 @@ def _knobs(run: Run, wanted: Ksm, rows: list[Row]) -> Seen:
         changed = [k for k in KNOBS if k in before.data and before.data.get(k) != after.data.get(k)]
         if changed:
             changes.append((after, changed[0]))
-    annotated = [
-        mark.t
+    causes = [
+        (mark.t, mark.line, "annotations", "after the annotations changed")
         for node in run.timeline.nodes.values()
         for (_, old), (mark, new) in pairwise(node.annotations)
         if _of_ksm(old) != _of_ksm(new)
     ]
-    causes = [(t, "annotations", "after the annotations changed") for t in annotated]
-    causes += [(a.t, *whose) for _, a in run.timeline.actions if (whose := _cause(a)) is not None]
+    causes += [(a.t, line, *whose) for line, a in run.timeline.actions if (whose := _cause(a)) is not None]
     if not changes:
         if not causes:
             return undecided("nobody set the knobs, and they did not change", open_=not run.timeline.closed)
-        tried = "annotations" if any(side == "annotations" for _, side, _ in causes) else "file"
+        tried = "annotations" if any(side == "annotations" for *_, side, _ in causes) else "file"
         text = f"the knobs did not change, though the {tried} did"
         return Seen(
             truth=Truth.FALSE if tried == wanted.knobs else Truth.STRADDLES,
@@ -158,11 +157,11 @@ def _knobs(run: Run, wanted: Ksm, rows: list[Row]) -> Seen:
     earlier = [cause for cause in causes if cause[0] <= row.t]
     if not earlier:
         return undecided(f"{knob} changed, and nothing that was recorded did it", proof=(row.line,))
-    _, cause, how = max(earlier)
+    _, line, cause, how = max(earlier)
     right = cause == wanted.knobs
     text = f"{knob} became {row.data.get(knob)} {how}"
     return Seen(
-        truth=Truth.of(right), text=text, proof=(row.line,), reason="" if right else text, timed=False
+        truth=Truth.of(right), text=text, proof=(line, row.line), reason="" if right else text, timed=False
     )
 
 
