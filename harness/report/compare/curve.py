@@ -66,6 +66,8 @@ class Cell:
     n: int
     values: dict[str, Spread]
     """Of `SHOWN` and of each kind of `RISK`; missing where it was not measured."""
+    losses: tuple[float, ...] = ()
+    """How many of those that fit did not survive, run by run."""
 
     def mean(self, key: str) -> float | None:
         """Mean of a value, None where it was not measured."""
@@ -143,8 +145,11 @@ def curve(observations: Sequence[Observation], by: str, reference: str) -> Curve
     groups, settings = {g for g, _, _ in runs}, {s for _, s, _ in runs}
     if len(settings) > _WIDE and len(groups) < len(settings):
         # --by load of fourteen techniques: the loads stand side by side, whichever of the two makes the groups.
-        runs = [(setting, f"{by} {group}", run) for group, setting, run in runs]
-        groups, settings, by, reference = settings, {f"{by} {g}" for g in groups}, "setting", ""
+        axes = {setting.partition(" ")[0] for setting in settings if setting and ", " not in setting}
+        axis = axes.pop() if len(axes) == 1 and all(", " not in s for s in settings) else ""
+        runs = [(s.removeprefix(f"{axis} ") if axis else s, f"{by} {g}", run) for g, s, run in runs]
+        groups, settings, by = {g for g, _, _ in runs}, {s for _, s, _ in runs}, axis or "setting"
+        reference = "baseline" if by == "technique" else ""
     columns = tuple(sorted(settings, key=natural))
     rows = [
         Row(
@@ -173,7 +178,12 @@ def _cell(setting: str, runs: Sequence[Observation]) -> Cell | None:
         found = [value for run in runs if (value := _value(run, key)) is not None]
         if found:
             values[key] = Spread(mean=fmean(found), least=min(found), most=max(found), n=len(found))
-    return Cell(setting=setting, n=len(runs), values=values)
+    losses = tuple(
+        max(0.0, run.values["fit"] - run.values["survive"])
+        for run in runs
+        if "fit" in run.values and "survive" in run.values
+    )
+    return Cell(setting=setting, n=len(runs), values=values, losses=losses)
 
 
 def _value(run: Observation, key: str) -> float | None:
@@ -190,6 +200,7 @@ def answers(curve: Curve) -> tuple[str, ...]:
     """
     reference, base = next(((row.name, row.fit) for row in curve.rows if row.reference), ("", None))
     said: dict[tuple[str, str], list[str]] = {}
+    named = curve.several or curve.by == "technique"  # of loads at one technique, the technique says nothing
     for row in sorted(curve.rows, key=lambda row: -(row.fit or 0)):
         cells = [cell for cell in row.cells if cell is not None and cell.counted]
         if not cells or row.fit is None:
@@ -197,39 +208,50 @@ def answers(curve: Curve) -> tuple[str, ...]:
         times = ""
         if base and not row.reference and row.fit != base:
             times = f", {number(round(row.fit / base, 2))} times as many as {reference}"
-        said.setdefault((f"{number(round(row.fit, 2))} fit{times}", _fate(cells)), []).append(row.name)
+        said.setdefault((f"{number(round(row.fit, 2))} fit{times}", _fate(cells, named=named)), []).append(
+            row.name
+        )
     return tuple(f"{', '.join(names)}: {fit}; {fate}." for (fit, fate), names in said.items())
 
 
-def _fate(cells: Sequence[Cell]) -> str:
+def _fate(cells: Sequence[Cell], *, named: bool) -> str:
     """What becomes of those that fit, from the lowest setting to the highest."""
     first = next((index for index, cell in enumerate(cells) if cell.lost), None)
     if first is None:
         if len(cells) == 1:
-            return f"all survive{_at(cells[0])}"
+            return f"all survive{f' at {cells[0].setting}' if named and cells[0].setting else ''}"
         return f"all survive at {_listed([cell.setting for cell in cells])}"
     before = f"all survive up to {cells[first - 1].setting}; " if first else ""
-    return before + "; ".join(_loss(cell) for cell in cells[first:])
+    losses: list[tuple[str, list[str]]] = []
+    for cell in cells[first:]:
+        if losses and losses[-1][0] == _loss(cell):
+            losses[-1][1].append(cell.setting)
+        else:
+            losses.append((_loss(cell), [cell.setting]))
+    return before + "; ".join(
+        f"at {_listed(settings)} {loss}" if named and settings[0] else loss for loss, settings in losses
+    )
 
 
 def _listed(settings: Sequence[str]) -> str:
     """`load 25%, 50% and 90%`: the axis once, where it is the same."""
+    if len(settings) == 1:
+        return settings[0]
     axes = {setting.partition(" ")[0] for setting in settings}
     short = [s.partition(" ")[2] or s for s in settings[1:]] if len(axes) == 1 else list(settings[1:])
     return f"{', '.join((settings[0], *short[:-1]))} and {short[-1]}"
 
 
-def _at(cell: Cell) -> str:
-    return f" at {cell.setting}" if cell.setting else ""
-
-
 def _loss(cell: Cell) -> str:
     if not cell.lost:
-        return f"at {cell.setting} all survive"
+        return "all survive"
+    lost = sorted(loss for loss in cell.losses if loss)
+    few, many = number(round(lost[0], 2)), number(round(lost[-1], 2))
+    of = f"{few if few == many else f'{few} to {many}'} of {number(round(cell.mean('fit') or 0, 2))}"
+    where = f" in {len(lost)} of {len(cell.losses)} runs" if len(lost) < len(cell.losses) else ""
     kinds = "; ".join(_kinds(cell)) or "how is not recorded"
-    of = f"{number(round(cell.lost, 2))} of {number(round(cell.mean('fit') or 0, 2))}"
-    runs = f", mean of {cell.n} runs" if cell.n > 1 else ", one run"
-    return f"{'at ' + cell.setting + ' ' if cell.setting else ''}{of} {'is' if of.startswith('1 of') else 'are'} lost ({kinds}{runs})"
+    runs = f"mean of {cell.n} runs" if cell.n > 1 else "one run"
+    return f"{of} {'is' if few == many == '1' else 'are'} lost{where} ({kinds}, {runs})"
 
 
 def _kinds(cell: Cell) -> Iterator[str]:

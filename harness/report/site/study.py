@@ -166,7 +166,8 @@ def render_headline(study: Study) -> str:
         _table(main.comparison),
         "; ".join(f"`{name}`: {escape(title)}" for name, title in glossary(whole)) + ".",
         (
-            "Real guests under this repository's own kubelet (evidence kernel, TCG). Means; runs of each: "
+            "Real guests under this repository's own kubelet (evidence kernel, TCG). Stall: touch latency of held pages. "
+            "Means; runs of each: "
             f"{runs}. [Intervals, tests and runs]({DIRECTORY}/{main.slug}.html)."
         ),
     ]
@@ -201,7 +202,7 @@ def _table(comparison: Comparison) -> str:
         rows,
         headers=[
             "technique", "one VMI requests", "fit", "survive", "sold per GiB of node", "evicted", "OOM-killed",
-            "touch p99", "ksmd CPU", "runs",
+            "stall p99", "ksmd CPU", "runs",
         ],
         tablefmt="github",
         disable_numparse=True,

@@ -55,7 +55,7 @@ def test_the_answer_says_how_far_and_what_dies_first() -> None:
     assert answers(curve(whole(), "technique", "baseline")) == (
         "overhead+ksm: 11 fit, 2.2 times as many as baseline; all survive at load 25%, 90% and 100%.",
         (
-            "overhead: 11 fit, 2.2 times as many as baseline; all survive up to load 25%; at load 90% 2 of 11 are lost "
+            "overhead: 11 fit, 2.2 times as many as baseline; all survive up to load 25%; at load 90% 1 to 3 of 11 are lost "
             "(2 evicted by the kubelet, mean of 2 runs); at load 100% 2 of 11 are lost (2 OOM-killed by the node's kernel, one run)."
         ),
         "headless: 6 fit, 1.2 times as many as baseline; all survive at load 90%.",
@@ -71,6 +71,22 @@ def test_groups_of_one_fate_share_a_sentence_and_what_nobody_counted_says_nothin
     )
     plain = runs("baseline", means={"touch-p99": 4000.0})
     assert answers(curve(plain, "technique", "baseline")) == ()
+
+
+def test_the_same_loss_at_several_loads_is_said_once() -> None:
+    made = [run for load in ("25%", "50%", "75%") for run in at(load, "x", 10)] + at("90%", "x", 11)
+    assert answers(curve(made, "technique", "baseline")) == (
+        "x: 11 fit; at load 25%, 50% and 75% 1 of 11 is lost (1 evicted by the kubelet, one run); at load 90% all survive.",
+    )
+    assert answers(curve([replace(r, settings=()) for r in at("", "x", 9)], "technique", "x")) == (
+        "x: 11 fit; 2 of 11 are lost (2 evicted by the kubelet, one run).",
+    )
+
+
+def test_a_loss_in_some_runs_only_is_said_so() -> None:
+    assert answers(curve(at("90%", "x", 11, 10, 10), "technique", "x")) == (
+        "x: 11 fit; at load 90% 1 of 11 is lost in 2 of 3 runs (0.67 evicted by the kubelet, mean of 3 runs).",
+    )
 
 
 def test_the_table_has_a_row_for_each_group_and_setting_in_the_order_of_their_numbers() -> None:
@@ -113,7 +129,20 @@ def test_many_settings_of_few_groups_change_places() -> None:
     ]
     told = curve(made, "load", "25%")
     assert told.settings == ("load 25%", "load 100%")
-    assert [row.name for row in told.rows] == [f"technique t{index}" for index in range(8)]
+    assert told.by == "technique"
+    assert [row.name for row in told.rows] == [f"t{index}" for index in range(8)]
+
+
+def test_loads_at_one_technique_do_not_name_it() -> None:
+    made = [
+        replace(run, group=load, settings=("technique t",))
+        for load, left in (("25%", 4), ("90%", 3))
+        for run in at("", "x", left, fit=4)
+    ]
+    assert answers(curve(made, "load", "25%")) == (
+        "25%: 4 fit; all survive.",
+        "90%: 4 fit; 1 of 4 is lost (1 evicted by the kubelet, one run).",
+    )
 
 
 def test_every_form_of_a_comparison_has_the_answer_and_the_curve() -> None:
