@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
 from harness.judge.interval import Interval
+from harness.units import MIB
 
+_OF = re.compile(r"([^\s:;]+/[^\s:;]+): ([^;]+)")
+_BYTES = 100_000
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -17,6 +21,32 @@ def clean(text: str, *, most: int = 4000) -> str:
     flat = " ".join(text[: most * 2].split())
     shown = flat if flat.isprintable() else "".join(c if c.isprintable() else REPLACED for c in flat)
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def gathered(seen: str) -> str:
+    """What was seen of each VMI, those of one word together: `11 VMIs, guest-1 … guest-11: MemTotal 228999168 bytes`.
+
+    Text that is not `<namespace>/<name>: words; …` throughout, or says the same of fewer than four, stays as it is.
+    """
+    parts = [_OF.fullmatch(part) for part in seen.split("; ")]
+    said: dict[str, list[str]] = {}
+    for part in parts:
+        if part is None:
+            return seen
+        said.setdefault(part[2], []).append(part[1])
+    return "; ".join(
+        f"{len(names)} VMIs, {names[0].rpartition('/')[2]} … {names[-1].rpartition('/')[2]}: {words}"
+        if len(names) > 3
+        else "; ".join(f"{name}: {words}" for name in names)
+        for words, names in said.items()
+    )
+
+
+def margin(value: float | None) -> str:
+    """A finding's distance from its bound, in seconds or bytes: what is beyond a day of seconds is bytes."""
+    if value is None:
+        return ""
+    return f"{value / MIB:+.3g} MiB" if abs(value) >= _BYTES else f"{value:+.3g}"
 
 
 def number(value: float) -> str:

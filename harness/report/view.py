@@ -20,7 +20,7 @@ from harness.report.measures import measure
 from harness.report.number import Number
 from harness.report.proof import CITED, SHOWN, Cited, digest, proof_command
 from harness.report.reading import Observed, observe
-from harness.report.text import clean
+from harness.report.text import clean, gathered, margin
 from harness.spec.model import Claim
 
 OUTCOME_SIGNS = {
@@ -260,8 +260,8 @@ def _row(finding: Finding, claims: Mapping[str, Claim], records: str) -> Row:
         quote=claim.quote if claim else "",
         kind=clean(finding.kind),
         expected=clean(finding.expected),
-        seen=clean(finding.seen),
-        margin="" if finding.margin is None else f"{finding.margin:+.3g}",
+        seen=gathered(clean(finding.seen)),
+        margin=margin(finding.margin),
         low=finding.low,
         high=finding.high,
         outcome=finding.outcome,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.judge.interval import Interval
 from harness.report.crowd import chosen_few, sums
 from harness.report.html import marked
-from harness.report.text import clean, finite, number, spread
+from harness.report.text import clean, finite, gathered, margin, number, spread
 from harness.report.timeline import GuestLane, Mark, Series
 
 
@@ -81,3 +81,33 @@ def test_sums_are_over_those_that_were_sampled() -> None:
 def test_those_who_were_taken_are_drawn_first() -> None:
     lanes = [lane("c", []), lane("a", []), lane("z", [], taken=9.0), lane("y", [], taken=3.0)]
     assert [found.name for found in chosen_few(lanes, 3)] == ["y", "z", "a"]
+
+
+def test_what_was_seen_of_many_vmis_alike_is_said_once() -> None:
+    many = "; ".join(f"ns/guest-{n}: MemTotal 228999168 bytes" for n in range(1, 12))
+    assert gathered(many) == "11 VMIs, guest-1 … guest-11: MemTotal 228999168 bytes"
+    mixed = f"{many}; ns/other: MemTotal 1 bytes"
+    assert (
+        gathered(mixed) == "11 VMIs, guest-1 … guest-11: MemTotal 228999168 bytes; ns/other: MemTotal 1 bytes"
+    )
+    for few in (
+        "ns/a: x; ns/b: x; ns/c: x",
+        "evicted: ns/a at t = 3 s; nobody else",
+        "",
+        "ns/a: x; and more",
+    ):
+        assert gathered(few) == few
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, ""),
+        (10.53, "+10.5"),
+        (-0.0393, "-0.0393"),
+        (-17600000.0, "-16.8 MiB"),
+        (14284800.0, "+13.6 MiB"),
+    ],
+)
+def test_a_margin_is_in_seconds_or_mib(value: float | None, shown: str) -> None:
+    assert margin(value) == shown
