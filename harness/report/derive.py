@@ -40,7 +40,7 @@ def picked(lines: Iterable[int], records: str) -> str:
 def counted(lines: Iterable[int], records: str) -> str:
     """How many objects (or targets of actions) the records are about."""
     pick = picked(lines, records)
-    program = f'.target // (.object.involvedObject | objects | "\\(.namespace)/\\(.name)") // {_NAME}'
+    program = f'.target // .vmi // (.object.involvedObject | objects | "\\(.namespace)/\\(.name)") // {_NAME}'
     return f"{pick} | jq -r {shlex.quote(program)} | sort -u | wc -l" if pick else ""
 
 

@@ -24,6 +24,8 @@ from harness.report.reading import Observed
 from harness.report.text import clean, number
 from harness.units import GIB, MIB
 
+_GUEST_OOM = '(.line | test("[Oo]ut of memory: Killed process"))'
+
 
 def measure(observed: Observed, records: str) -> tuple[Number, ...]:
     """Return every number of a run. `records`: name of the record file in commands."""
@@ -263,7 +265,7 @@ def _ooms(run: Run, endings: Sequence[Ending], records: str) -> Iterator[Number]
             f"OOM kills {words}",
             len(kills),
             proof=_lines(k.lines for k in kills),
-            derive=_killed([k.lines[0] for k in kills], records, none=not run.timeline.oom.kills),
+            derive=_killed(run, scope, [k.lines[0] for k in kills], records),
         )
         if not kills and not watched:
             # Nobody looked: a zero would be a promise.
@@ -272,15 +274,35 @@ def _ooms(run: Run, endings: Sequence[Ending], records: str) -> Iterator[Number]
         yield found
     said = [(e, s) for e in endings if (s := e.first("oom")) is not None]
     yield _count(
-        "oom-guest", "guests whose own kernel killed for memory", len(said), proof=(s.line for _, s in said)
+        "oom-guest",
+        "guests whose own kernel killed for memory",
+        len(said),
+        proof=(s.line for _, s in said),
+        derive=_all([s.line for _, s in said], len(said), records)
+        or (
+            ""
+            if said
+            else how_many(f'.stream=="guest" and .t<={run.timeline.end:.6f} and {_GUEST_OOM}', records)
+        ),
     )
 
 
-def _killed(lines: Sequence[int], records: str, *, none: bool) -> str:
+def _killed(run: Run, scope: str, lines: Sequence[int], records: str) -> str:
+    """The command that counts kills of one scope; of none, the one that finds no kernel record of it."""
     if lines:
         pick = picked(lines, records) if len(set(lines)) == len(lines) else ""
         return f"{pick} | wc -l" if pick else ""
-    return how_many('.stream=="kernel"', records) if none else ""
+    seen = {kill.scope for kill in run.timeline.oom.kills}
+    if not seen:
+        return how_many('.stream=="kernel"', records)
+    if {scope, ""} & seen:
+        return ""  # of another time than the window's, or of a scope that is not known
+    words = (
+        '.scope=="node" or .scope=="kubepods" or .scope=="global"'
+        if scope == "node"
+        else f'.scope=="{scope}"'
+    )
+    return how_many(f'.stream=="kernel" and ({words})', records)
 
 
 def _count(

@@ -164,7 +164,7 @@ SAMPLES = {
         "evictions",
         "oom-node",
     },
-    "oom-race": {"asked", "fit", "sold", "requested", "oom-node", "start-p50"},
+    "oom-race": {"asked", "fit", "sold", "requested", "oom-node", "oom-pod", "oom-guest", "start-p50"},
     "density-overcommit-overhead-ksm-swap": {"unplaced", "ksm-saved", "ksm-cpu", "swap-peak", "start-p95"},
 }
 """Part of a published run's name → numbers that have a command there."""
