@@ -131,14 +131,13 @@ def describe(expectation: object) -> str:
                 ]
             )
         case HoldsBytes():
-            how = "" if expectation.how == "value" else f" {expectation.how} since {expectation.since}"
-            return ", ".join(
-                [
-                    f"holds-bytes of {expectation.of}: {expectation.measure}{how} at {expectation.at}",
-                    *_mebibytes("", expectation.min, expectation.max),
-                    *_shares("of its memory", expectation.min_share, expectation.max_share),
-                ]
-            )
+            parts = _mebibytes("", expectation.min, expectation.max)
+            parts += _shares("of its memory", expectation.min_share, expectation.max_share)
+            what, at = _MEMORY[expectation.measure].format(expectation.of), _moment(expectation.at)
+            if expectation.how == "value":
+                return ", ".join([f"{what} at {at}", *parts])
+            how = "grows" if expectation.how == "growth" else "falls"
+            return ", ".join([f"{what} {how} from {_moment(expectation.since)} to {at}", *parts])
         case Ksm():
             parts = [f"run {expectation.run}"] if expectation.run is not None else []
             parts += _mebibytes("merged", expectation.min, expectation.max)
@@ -187,6 +186,22 @@ def _span(what: str, low: float | None, high: float | None, unit: str = "") -> l
     found = [f"at least {low:g}{unit}"] if low is not None else []
     found += [f"at most {high:g}{unit}"] if high is not None else []
     return [f"{' and '.join(found)}{tail}"] if found else []
+
+
+_MEMORY = {
+    "held": "memory held by {}",
+    "memtotal": "MemTotal of {}",
+    "usage": "memory charged to {}'s pod",
+    "working-set": "working set of {}'s pod",
+    "swap": "swap used by {}'s pod",
+    "pss": "PSS of {}'s QEMU",
+    "rss": "RSS of {}'s QEMU",
+}
+
+
+def _moment(name: str) -> str:
+    kind, colon, step = name.partition(":")
+    return f"the end of step {step}" if colon and kind == "step" else f"the {kind}"
 
 
 _FEW = MIB / 100

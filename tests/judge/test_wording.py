@@ -63,7 +63,11 @@ WORDS: list[tuple[Any, str]] = [
     ),
     (
         HoldsBytes(of="a", measure="pss", how="growth", min=Bytes(MI), max_share=0.5),
-        "holds-bytes of a: pss growth since start at end, at least 1 MiB, at most 50 % of its memory",
+        "PSS of a's QEMU grows from the start to the end, at least 1 MiB, at most 50 % of its memory",
+    ),
+    (
+        HoldsBytes(of="a", measure="held", at="step:fill", min=Bytes(MI)),
+        "memory held by a at the end of step fill, at least 1 MiB",
     ),
     (Ksm(of="all", run=1, min_share=0.9), "ksm of all: run 1, at least 90 % of what could be"),
     (Ksm(of="all", min=Bytes(1)), "ksm of all: at least 1 B merged"),
