@@ -217,7 +217,7 @@ def _main(message: str, ending: Ending) -> bool:
 def _end(index: Index, ending: Ending) -> list[Fact]:
     vmi, pod = ending.incarnation.vmi, ending.incarnation.pod
     found = []
-    if ending.gone is not None:
+    if ending.gone is not None and (pod is None or pod.node):
         what = "QEMU is gone" if ending.incarnation.is_vmi else "its processes are gone"
         found.append(Fact(when=ending.gone, text=what, proof=ending.proof))
     if pod is not None and pod.final is not None:

@@ -566,6 +566,11 @@ def test_who_lives_is_not_dead(make: Callable[[], World]) -> None:
     assert report.verdict == "Nobody died: d/a lived to the end of the records."
 
 
+def test_what_found_no_node_had_no_qemu_that_could_go() -> None:
+    assert "QEMU is gone" in text(told(crashed()))
+    assert "QEMU is gone" not in text(told(unplaced()))
+
+
 def test_a_loop_says_why_it_loops() -> None:
     (post,) = told(reboot_loop()).dead
     assert post.because == "5 boots of one QEMU, each time its own kernel had run out of memory"
