@@ -43,6 +43,26 @@ def test_evicted_holds_with_the_latency_of_its_interval() -> None:
     assert seen.subjects == ["d/hog"]
 
 
+def between_looks(*, after: int) -> World:
+    """Above 300Mi at 25 s, evicted by the event of 25.2 s, and `after` MiB used at 25.5 s."""
+    world = World().node().vmi("hog").vmi("calm").at(24.5).cgroup(600).at(25).cgroup(700)
+    world.at(25.2).evict("hog").at(25.5).cgroup(after)
+    return world.at(27.5).killed("hog").at(40).said("calm", "@ stat up=1 held=0 memtotal=1 memavailable=1")
+
+
+def test_a_threshold_that_the_kubelet_saw_crossed_between_two_of_our_looks_was_crossed_there() -> None:
+    seen = finding(between_looks(after=740), "hog", "calm", kind="evicted", expectation=EVICT_HOG)
+    # crossed in [25, 25.2], told in [25, 25.2]
+    assert (seen.outcome, seen.low) == ("holds", 0.0)
+    assert seen.high == pytest.approx(0.2)
+    assert {7, 9} <= set(seen.proof)
+
+
+def test_a_threshold_that_our_looks_do_not_see_crossed_afterwards_either_is_another_one() -> None:
+    seen = finding(between_looks(after=710), "hog", "calm", kind="evicted", expectation=EVICT_HOG)
+    assert (seen.outcome, "never fell below" in seen.reason) == ("undecided", True)
+
+
 def test_evicted_fails_when_another_is_the_victim() -> None:
     wanted = Evicted(fleets=("calm",), min_count=1, max_count=1)
     seen = finding(hard_eviction(), "hog", "calm", kind="evicted", expectation=wanted)

@@ -151,6 +151,12 @@ def _crossed(run: Run, first: Eviction) -> tuple[Interval | None, tuple[int, ...
         return None, (), f"the eviction threshold of node {node} is not known"
     crossed = crossing(values, bound, before=first.told.high)
     if crossed is None:
+        between = [(a, b) for (a, _), (b, low) in pairwise(values) if low < bound]
+        for above, below in between:
+            if first.threshold is not None and above.when.low <= first.told.high < below.when.low:
+                # The kubelet says that it saw it below: its look came between these two of ours.
+                at = Interval(above.when.low, first.told.high)
+                return at, tuple(sorted({above.line, below.line, *first.proof})), ""
         return None, (), f"our samples of node {node} never fell below {bound} bytes before the eviction"
     return crossed.when, crossed.proof, ""
 
