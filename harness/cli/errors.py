@@ -59,7 +59,7 @@ def explain(error: BaseException) -> tuple[int, str]:
             | NotObservable()
             | OSError()
         ):
-            return BROKEN, " ".join(str(error).split()) + _mend(error)
+            return BROKEN, (" ".join(str(error).split()) or type(error).__name__) + _mend(error)
         case _:
             return BROKEN, f"internal error: {type(error).__name__}: {error} (--debug shows where)"
 

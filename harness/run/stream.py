@@ -145,8 +145,9 @@ class Stream:
             async with asyncio.timeout(within):
                 return await future
         except TimeoutError as error:
-            if future.done() and not future.cancelled():  # the condition's own TimeoutError
-                raise
+            # Told in the turn of the loop in which the deadline's timer fired: it happened; or the condition's own TimeoutError.
+            if future.done() and not future.cancelled():
+                return future.result()
             raise Deadline(f"{what or 'nothing happened'} within {within:g} s") from error
         finally:
             self._waiters.pop(key, None)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -53,6 +54,33 @@ async def test_managed_fields_are_dropped_and_the_object_is_left_alone() -> None
     assert isinstance(sink.records[0], Watch)
     assert sink.records[0].object == {"kind": "Pod", "metadata": {"name": "p"}}
     assert "managedFields" in item["metadata"]
+
+
+@pytest.mark.parametrize("answer", ["now", None])
+async def test_what_happens_in_the_very_moment_of_the_deadline_has_happened(answer: str | None) -> None:
+    """Both timers of one turn of the loop: the record is told first, then the deadline's timer fires."""
+    stream = Stream(Sink())
+    loop = asyncio.get_running_loop()
+    said: list[str] = []
+
+    def condition() -> str | None:
+        if said and answer is None:
+            raise TimeoutError("the condition's own")
+        return said[0] if said else None
+
+    def tell() -> None:
+        said.append(answer or "")
+        stream.action("x")
+
+    waiting = asyncio.ensure_future(stream.until(condition, within=0.02))
+    loop.call_later(0.01, tell)
+    await asyncio.sleep(0)
+    time.sleep(0.03)  # noqa: ASYNC251 - a busy loop is what makes them one turn
+    if answer is None:
+        with pytest.raises(TimeoutError, match="the condition's own"):
+            await waiting
+    else:
+        assert await waiting == "now"
 
 
 async def test_until_returns_what_the_condition_returns_when_a_record_makes_it_true() -> None:
